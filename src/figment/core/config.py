@@ -1,0 +1,170 @@
+"""Settings: frozen dataclasses in, JSON out, and back, strictly.
+
+A settings class is a frozen dataclass whose fields are documented by the string below each; the same string is its
+help on the command line. Checks belong in `__post_init__` and raise ConfigError with the field's name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from figment.core.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+
+Scale = Literal["tiny", "small", "base"]
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What training pictures are changed by, at random, each time they are seen."""
+
+    flip: bool = False
+    """Mirror left and right, half of the time."""
+    rotate: float = 0.0
+    """Largest rotation, in degrees."""
+    crop: int = 0
+    """Shift by up to this many pixels, the border repeated by reflection."""
+    color: float = 0.0
+    """Largest relative change of brightness and contrast, 0 to 1."""
+    noise: float = 0.0
+    """Standard deviation of Gaussian noise, in units of [-1, 1] images."""
+    salt_pepper: float = 0.0
+    """Share of pixels set to black or white."""
+
+    def __post_init__(self):
+        for name, low, high in (
+            ("rotate", 0, 180),
+            ("crop", 0, 1024),
+            ("color", 0, 1),
+            ("noise", 0, 2),
+            ("salt_pepper", 0, 1),
+        ):
+            check_range(f"augment.{name}", getattr(self, name), low, high)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a run is trained; the defaults are the family's own."""
+
+    batch_size: int = 128
+    """Images in one step, over all slices."""
+    slices: int = 1
+    """Parts that a step's batch is cut into, one after the other: more slices need less memory."""
+    optimizer: Literal["adamw", "adam", "rmsprop", "sgd"] = "adamw"
+    """Rule that turns gradients into steps."""
+    lr: float = 1e-3
+    """Learning rate."""
+    beta1: float = 0.9
+    """Averaging of the gradient (momentum for sgd)."""
+    beta2: float = 0.99
+    """Averaging of the squared gradient (adam, adamw, rmsprop)."""
+    weight_decay: float = 0.0
+    """L2 penalty; decoupled from the gradient for adamw."""
+    l1: float = 0.0
+    """L1 penalty on the weights."""
+    clip_norm: float = 0.0
+    """Largest norm of a phase's gradient; 0 leaves it alone."""
+    schedule: Literal["constant", "cosine", "step", "plateau"] = "cosine"
+    """Course of the learning rate: step divides it by 10 at 60% and 85%; plateau halves it when validation stalls."""
+    warmup: float = 0.03
+    """Share of the run during which the learning rate rises from 0."""
+    ema_half_life: int = 20_000
+    """Images after which a weight counts half in the averaged model; ramped up at the start. 0 switches it off."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward pass; auto measures at the start."""
+    layout: Literal["auto", "contiguous", "channels_last"] = "auto"
+    """Memory order of pictures; auto measures at the start."""
+    attention: Literal["auto", "math", "flash"] = "auto"
+    """Attention kernel; auto measures at the start."""
+    augment: Augment = Augment()
+    save_every: int = 500
+    """Steps between checkpoints; one is always written at the end."""
+    log_every: int = 20
+    """Steps between lines of log.jsonl."""
+    validate_every: int = 200
+    """Steps between measurements of the loss on held-out pictures; 0 switches it off."""
+    sample_every: int = 500
+    """Steps between sample grids; 0 switches it off."""
+    patience: int = 0
+    """Stop after this many validations without a better loss, and ship the best; 0 trains to the end."""
+
+    def __post_init__(self):
+        for name, low in (("batch_size", 1), ("slices", 1), ("save_every", 1), ("log_every", 1), ("patience", 0)):
+            check_range(f"train.{name}", getattr(self, name), low)
+        for name in ("weight_decay", "l1", "clip_norm", "ema_half_life", "validate_every", "sample_every"):
+            check_range(f"train.{name}", getattr(self, name), 0)
+        check_range("train.lr", self.lr, 0, 10)
+        for name in ("beta1", "beta2", "warmup"):
+            check_range(f"train.{name}", getattr(self, name), 0, 1)
+        if self.slices > self.batch_size:
+            raise ConfigError(f"--train.slices {self.slices}: a batch of {self.batch_size} cannot be cut into more parts")
+
+
+def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    """Raise ConfigError, naming the flag, unless low <= value <= high."""
+    if not low <= value <= high:
+        wanted = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+        raise ConfigError(f"--{name.replace('_', '-')} {value:g}: give a number {wanted}")
+
+
+def to_json(settings: Any) -> dict[str, Any]:
+    """A settings object as plain JSON values."""
+    return json.loads(json.dumps(asdict(settings)))
+
+
+def from_json(kind: type[T], values: Mapping[str, Any], where: str = "config.json") -> T:
+    """The settings object that `to_json` made `values` from.
+
+    Raises ConfigError for a key that the class does not have, or one that it needs and is not given.
+    """
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{where}: no setting '{name}'{did_you_mean(name, known)}")
+    for name, field in known.items():
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise ConfigError(f"{where}: the setting '{name}' is missing")
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _restore(hints[name], value, f"{where}: {name}") for name, value in values.items()})
+
+
+def _restore(hint: Any, value: Any, where: str) -> Any:
+    """JSON has lists and dicts only: bring back tuples and nested settings."""
+    if is_dataclass(hint) and isinstance(value, Mapping):
+        return from_json(hint, value, where)  # type: ignore[arg-type]
+    if isinstance(value, list):
+        inner = [part for part in typing.get_args(hint) if part is not Ellipsis and part is not types.NoneType]
+        item = inner[0] if inner else object
+        return tuple(_restore(item, part, where) for part in value)
+    return value
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in a file.
+
+    Raises ConfigError, naming the file, where it is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"{path}: not readable as JSON ({error})") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader finds the old file or the new one, never half of it."""
+    fresh = path.with_name(path.name + ".tmp")
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -1,0 +1,34 @@
+"""The one base class of the project: what you train with. What you ship is its `.model`."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from figment.core.types import Batch, Loss, Phase
+
+
+class Objective(nn.Module):
+    """A model together with all that is needed to train it: critics, teachers, statistics.
+
+    Only `.model` is averaged, shipped, sampled and served. A family with one loss overrides `loss`; an adversarial one
+    overrides `phases`. Whatever a later step depends on (averages, strengths, codebooks) must be a parameter or a
+    buffer, because those are what a checkpoint holds.
+    """
+
+    model: nn.Module
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def loss(self, batch: Batch) -> Loss:
+        """Terms to minimise on `batch`; noise is drawn from torch's generator, which the trainer seeds every slice."""
+        raise NotImplementedError
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase("main", updates=("model",), loss=self.loss),)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether `loss` may be measured on held-out pictures: true of families that do not play against a critic."""
+        return type(self).loss is not Objective.loss

@@ -1,0 +1,137 @@
+"""The folder is the registry: a plugin is a module, and its file name is its name on the command line.
+
+Names, first docstring lines and settings are read with `ast`, so that listing plugins imports none of them. Other
+packages add plugins through entry points in the groups `figment.families`, `figment.sources`, and so on.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+from figment.core.errors import ConfigError, MissingExtra, did_you_mean
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Which folder holds which kind of plugin.
+FOLDERS = {
+    "families": "families",
+    "sources": "data/sources",
+    "steps": "data/steps",
+    "samplers": "samplers",
+    "features": "features",
+    "metrics": "metrics",
+    "edits": "edits",
+    "diagnoses": "diagnoses",
+    "exports": "exports",
+}
+
+# Packages that are not part of the core installation, and the extra that brings each.
+EXTRAS = {"tensorboard": "track"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a plugin's Config, as its source spells it."""
+
+    name: str
+    type: str
+    default: str
+    help: str
+
+
+def folder(kind: str) -> Path:
+    if kind not in FOLDERS:
+        raise ConfigError(f"no plugins of kind '{kind}'{did_you_mean(kind, FOLDERS)}")
+    return ROOT / FOLDERS[kind]
+
+
+@cache
+def _foreign(kind: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=f"figment.{kind}")}
+
+
+def names(kind: str) -> list[str]:
+    """Every plugin of a kind, sorted: the modules of its folder and the entry points of other packages."""
+    own = {path.stem for path in folder(kind).glob("*.py") if not path.stem.startswith("_")}
+    return sorted(own | set(_foreign(kind)))
+
+
+def require(kind: str, name: str) -> str:
+    """`name`, if there is such a plugin.
+
+    Raises ConfigError with the nearest name otherwise.
+    """
+    if name not in names(kind):
+        one = {"families": "family"}.get(kind, kind.removesuffix("s"))
+        raise ConfigError(f"no {one} '{name}'{did_you_mean(name, names(kind))}")
+    return name
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """Import a plugin.
+
+    Raises ConfigError for an unknown name and MissingExtra where it needs a package that is not installed.
+    """
+    require(kind, name)
+    own = folder(kind) / f"{name}.py"
+    try:
+        if own.exists():
+            return importlib.import_module(f"figment.{FOLDERS[kind].replace('/', '.')}.{name}")
+        return _foreign(kind)[name].load()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in EXTRAS:
+            raise MissingExtra(f"'{name}'", EXTRAS[package]) from error
+        raise
+
+
+def source_file(kind: str, name: str) -> Path | None:
+    """The file that defines a plugin; None where a foreign one cannot be located without importing it."""
+    own = folder(kind) / f"{name}.py"
+    if own.exists():
+        return own
+    spec = find_spec(_foreign(kind)[name].module)
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def _tree(kind: str, name: str) -> ast.Module:
+    file = source_file(kind, name)
+    return ast.parse(file.read_text(encoding="utf-8")) if file else ast.Module([], [])
+
+
+def summary(kind: str, name: str) -> str:
+    """First line of a plugin's docstring."""
+    return (ast.get_docstring(_tree(kind, name)) or "").partition("\n")[0]
+
+
+def constant(kind: str, name: str, constant_name: str, default: object = None) -> object:
+    """Value of a literal that the plugin assigns at module level, such as GLOBAL = True."""
+    for node in _tree(kind, name).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        value = getattr(node, "value", None)
+        if value is not None and any(isinstance(target, ast.Name) and target.id == constant_name for target in targets):
+            return ast.literal_eval(value)
+    return default
+
+
+def settings(kind: str, name: str) -> Iterator[Setting]:
+    """The fields of a plugin's `Config`, with their help: the string literal below each."""
+    for node in _tree(kind, name).body:
+        if isinstance(node, ast.ClassDef) and node.name == "Config":
+            for field, after in zip(node.body, [*node.body[1:], None], strict=True):
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                    is_help = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                    yield Setting(
+                        name=field.target.id,
+                        type=ast.unparse(field.annotation),
+                        default=ast.unparse(field.value) if field.value else "required",
+                        help=" ".join(str(after.value.value).split()) if is_help else "",  # type: ignore[union-attr]
+                    )

@@ -1,0 +1,1 @@
+"""One file per place that pictures come from: records(config) -> Iterator[Record]."""

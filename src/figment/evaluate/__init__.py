@@ -1,0 +1,1 @@
+"""Scoring a run: the judge of a dataset, feature extraction, intervals, floors, passports."""

@@ -1,0 +1,1 @@
+"""One file per model family: a Config, build(config, spec) -> Objective, and the model itself."""

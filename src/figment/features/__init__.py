@@ -1,0 +1,1 @@
+"""One file per feature extractor, the eyes that scores look through."""

@@ -1,0 +1,1 @@
+"""One file per metric: a pure function of two samples, real and fake."""
