@@ -1,1 +1,1 @@
-"""What every room shares: types, plugins, engine, noise, images, augmentation, checkpoints, config, errors. Imports nothing of ours."""
+"""What every room shares: types, plugins, config, engine, noise, images, checkpoints, errors; imports none of ours."""

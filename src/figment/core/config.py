@@ -22,6 +22,13 @@ T = TypeVar("T")
 Scale = Literal["tiny", "small", "base"]
 
 
+def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    """Raise ConfigError, naming the flag, unless low <= value <= high."""
+    if not low <= value <= high:
+        wanted = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+        raise ConfigError(f"--{name.replace('_', '-')} {value:g}: give a number {wanted}")
+
+
 @dataclass(frozen=True)
 class Augment:
     """What training pictures are changed by, at random, each time they are seen."""
@@ -95,6 +102,8 @@ class TrainConfig:
     """Steps between sample grids; 0 switches it off."""
     patience: int = 0
     """Stop after this many validations without a better loss, and ship the best; 0 trains to the end."""
+    tensorboard: bool = False
+    """Also write TensorBoard event files; needs the extra 'track'."""
 
     def __post_init__(self):
         for name, low in (("batch_size", 1), ("slices", 1), ("save_every", 1), ("log_every", 1), ("patience", 0)):
@@ -105,14 +114,9 @@ class TrainConfig:
         for name in ("beta1", "beta2", "warmup"):
             check_range(f"train.{name}", getattr(self, name), 0, 1)
         if self.slices > self.batch_size:
-            raise ConfigError(f"--train.slices {self.slices}: a batch of {self.batch_size} cannot be cut into more parts")
-
-
-def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    """Raise ConfigError, naming the flag, unless low <= value <= high."""
-    if not low <= value <= high:
-        wanted = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
-        raise ConfigError(f"--{name.replace('_', '-')} {value:g}: give a number {wanted}")
+            raise ConfigError(
+                f"--train.slices {self.slices}: a batch of {self.batch_size} cannot be cut into more parts"
+            )
 
 
 def to_json(settings: Any) -> dict[str, Any]:
@@ -138,6 +142,8 @@ def from_json(kind: type[T], values: Mapping[str, Any], where: str = "config.jso
 
 def _restore(hint: Any, value: Any, where: str) -> Any:
     """JSON has lists and dicts only: bring back tuples and nested settings."""
+    options = [part for part in typing.get_args(hint) if is_dataclass(part)]  # Engine | None
+    hint = options[0] if options and not is_dataclass(hint) else hint
     if is_dataclass(hint) and isinstance(value, Mapping):
         return from_json(hint, value, where)  # type: ignore[arg-type]
     if isinstance(value, list):

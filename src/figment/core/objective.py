@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 from torch import nn
 
 from figment.core.types import Batch, Loss, Phase
 
 
-class Objective(nn.Module):
+M = TypeVar("M", bound=nn.Module)
+
+
+class Objective(nn.Module, Generic[M]):
     """A model together with all that is needed to train it: critics, teachers, statistics.
 
     Only `.model` is averaged, shipped, sampled and served. A family with one loss overrides `loss`; an adversarial one
@@ -15,9 +20,9 @@ class Objective(nn.Module):
     buffer, because those are what a checkpoint holds.
     """
 
-    model: nn.Module
+    model: M
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: M):
         super().__init__()
         self.model = model
 

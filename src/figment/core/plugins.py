@@ -115,10 +115,8 @@ def summary(kind: str, name: str) -> str:
 def constant(kind: str, name: str, constant_name: str, default: object = None) -> object:
     """Value of a literal that the plugin assigns at module level, such as GLOBAL = True."""
     for node in _tree(kind, name).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        value = getattr(node, "value", None)
-        if value is not None and any(isinstance(target, ast.Name) and target.id == constant_name for target in targets):
-            return ast.literal_eval(value)
+        if isinstance(node, ast.Assign) and constant_name in {t.id for t in node.targets if isinstance(t, ast.Name)}:
+            return ast.literal_eval(node.value)
     return default
 
 

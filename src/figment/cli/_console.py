@@ -1,0 +1,108 @@
+"""What a person or a program sees: results on standard output, progress and warnings on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+Advance = Callable[[int, "int | None", str], None]
+
+PLAIN_SECONDS = 10.0
+
+
+class Console:
+    """With `as_json`, standard output is left to the one JSON answer."""
+
+    def __init__(self, *, as_json: bool):
+        self.as_json = as_json
+
+    def say(self, text: str) -> None:
+        """A result, for people."""
+        print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)
+
+    def warn(self, text: str) -> None:
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    def fail(self, text: str, code: int) -> int:
+        """One line on standard error (and a JSON error where JSON was asked for); returns the exit code."""
+        line = " ".join(text.split())
+        print(f"figment: {line}", file=sys.stderr, flush=True)
+        if self.as_json:
+            print(json.dumps({"error": {"code": code, "message": line}}, ensure_ascii=False))
+        return code
+
+    @contextlib.contextmanager
+    def progress(self, title: str) -> Iterator[Advance]:
+        """Show work under way: a bar in a terminal, else a line every ten seconds.
+
+        Yields a function of (done, total or None, note).
+        """
+        if sys.stderr.isatty():
+            with _bar(title) as advance:
+                yield advance
+        else:
+            yield _plain(title)
+
+    @contextlib.contextmanager
+    def graceful_stop(self) -> Iterator[Callable[[], bool]]:
+        """The first Ctrl-C or SIGTERM only sets the flag that the yielded function reads; the second is final."""
+        asked = False
+
+        def ask(number: int, frame: object) -> None:
+            nonlocal asked
+            asked = True
+            self.warn("stopping after this step; everything is being saved")
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+        before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield lambda: asked
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+
+@contextlib.contextmanager
+def _bar(title: str) -> Iterator[Advance]:
+    from rich.console import Console as RichConsole
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=RichConsole(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, note="")
+        yield lambda done, total, note="": bar.update(task, completed=done, total=total, note=note)
+
+
+def _plain(title: str) -> Advance:
+    started = shown = time.monotonic()
+
+    def advance(done: int, total: int | None, note: str = "") -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown < PLAIN_SECONDS and done != total:
+            return
+        shown = now
+        left = f", {(now - started) / done * (total - done):.0f} s left" if total and 0 < done < total else ""
+        of = f"/{total}" if total else ""
+        print(f"{title}: {done}{of} in {now - started:.0f} s{left} {note}".rstrip(), file=sys.stderr, flush=True)
+
+    return advance

@@ -1,0 +1,85 @@
+"""Dispatch a verb, and turn what happens into an exit code: 0 done, 2 your mistake, 1 ours, 130 interrupted."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from figment.cli._console import Console
+from figment.core.errors import ConfigError, FigmentError, did_you_mean
+from figment.version import VERSION
+
+# In the order of a project's life, which is the order of the help.
+VERBS = ("demo", "make", "data", "train", "sample", "eval", "list", "check")
+
+# What the operating system may refuse without it being anybody's bug.
+REFUSALS = {
+    errno.ENOSPC: "the disk is full; free some space and give the same command again, what is saved is kept",
+    errno.EDQUOT: "your disk quota is used up; free some space and give the same command again, what is saved is kept",
+    errno.EACCES: "permission denied; give --out a folder that you may write to",
+    errno.EPERM: "permission denied; give --out a folder that you may write to",
+    errno.EROFS: "the file system is read-only; give --out a folder that you may write to",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; give another path",
+    errno.EISDIR: "is a folder, a file was expected; give another path",
+    errno.ENAMETOOLONG: "the name is too long; give a shorter one",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    console = Console(as_json="--json" in argv)
+    argv = [word for word in argv if word != "--json"]
+    try:
+        return _dispatch(argv, console)
+    except FigmentError as error:
+        return console.fail(str(error), 2)
+    except OSError as error:
+        if error.errno in REFUSALS:
+            return console.fail(f"{error.filename or 'the output'}: {REFUSALS[error.errno]}", 2)
+        raise
+    except KeyboardInterrupt:
+        return console.fail("interrupted; everything is saved, give the same command again to go on", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(argv: list[str], console: Console) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if argv[0] in ("-V", "--version"):
+        print(f"figment {VERSION}")
+        return 0
+    verb, rest = argv[0], argv[1:]
+    if verb not in VERBS:
+        raise ConfigError(f"no verb '{verb}'{did_you_mean(verb, VERBS)} See 'figment --help'")
+    answer = importlib.import_module(f"figment.cli.{verb}").main(rest, console)
+    if answer is not None and console.as_json:
+        print(json.dumps(answer, ensure_ascii=False))
+    return 0
+
+
+def overview() -> str:
+    """What `figment --help` prints; verbs' docstrings are read, not imported."""
+    lines = [
+        "figment: from a pile of pictures to a trained, measured, served image generator.",
+        "",
+        "usage: figment VERB ...",
+    ]
+    for verb in VERBS:
+        tree = ast.parse((Path(__file__).parent / f"{verb}.py").read_text(encoding="utf-8"))
+        lines.append(f"  {verb:<8}{(ast.get_docstring(tree) or '').partition(chr(10))[0]}")
+    lines += [
+        "",
+        "Start with 'figment demo', then 'figment make FOLDER --out RESULT' on your own pictures.",
+        "'figment VERB --help' explains a verb. --json: one JSON object on standard output, nothing else there.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,32 @@
+"""List the plugins of a kind: families, sources, steps, samplers, features, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from figment.cli._console import Console
+from figment.cli._parse import split_first, wants_help
+from figment.core import plugins
+from figment.core.errors import ConfigError
+
+
+def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
+    kind, rest = split_first(argv)
+    kinds = [kind for kind in plugins.FOLDERS if plugins.folder(kind).exists()]
+    if wants_help(argv) or kind is None:
+        print(f"usage: figment list {{{','.join(kinds)}}} [NAME]\n\n{__doc__}\nWith a NAME: its settings.")
+        return None
+    names = plugins.names(kind)
+    if not rest:
+        for name in names:
+            console.say(f"{name:<20}{plugins.summary(kind, name)}")
+        return {"kind": kind, "plugins": [{"name": name, "summary": plugins.summary(kind, name)} for name in names]}
+    if len(rest) > 1:
+        raise ConfigError(f"'{rest[1]}' is one word too many; usage: figment list {kind} [NAME]")
+    name = plugins.require(kind, rest[0])
+    settings = list(plugins.settings(kind, name))
+    console.say(plugins.summary(kind, name))
+    for setting in settings:
+        console.say(f"  {setting.name.replace('_', '-'):<22}{setting.help} ({setting.type}, default {setting.default})")
+    return {"kind": kind, "name": name, "settings": [vars(setting) for setting in settings]}

@@ -1,0 +1,116 @@
+"""The whole way in one command: dataset, judge, training, samples, scores and a report, from a folder of pictures.
+
+SOURCE is a folder, an archive (.zip, .tar, .tar.gz, .tar.xz), or name:argument such as digits: for the built-in data.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from figment.cli._console import Console
+from figment.cli._parse import parse
+from figment.core import plugins
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `make` does; `demo` is one of these."""
+
+    source: str
+    out: Path
+    family: str = "flow"
+    minutes: float = 10.0
+    size: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Make:
+    source: Annotated[str, tyro.conf.Positional]
+    """Folder, archive or name:argument."""
+    out: Path
+    """Folder for all that is made: dataset/, run/, samples.png, report.html."""
+    family: str = "flow"
+    """Model family: figment list families."""
+    minutes: float = 10.0
+    """Time to train the model; the judge comes on top."""
+    size: str = ""
+    """Picture size, 32 or 48x64 (height x width)."""
+    seed: int = 0
+    """Everything random follows from it."""
+
+
+def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
+    args = parse(Make, argv, verb="make SOURCE", about=__doc__ or "")
+    return make(Plan(**vars(args)), console)
+
+
+def make(plan: Plan, console: Console) -> dict[str, Any]:
+    """Carry out the plan; whatever of it is already done is not done again. Returns the verb's JSON answer."""
+    started = time.monotonic()
+    module = plugins.load("families", plan.family)
+    store, build_command = _dataset(plan, console)
+    from figment.cli import eval as eval_verb
+    from figment.cli._report import write_make_report
+    from figment.cli.sample import sample
+    from figment.cli.train import train
+    from figment.core.checkpoint import load_model
+    from figment.core.types import Generates
+    from figment.evaluate.runs import reference_of
+    from figment.train.run import DataPin, RunConfig
+
+    judge = eval_verb.judge_for(store, None, console)
+    run = plan.out / "run"
+    asked = RunConfig(
+        family=plan.family,
+        settings=module.Config.preset("small"),
+        spec=store.spec,
+        data=DataPin(str(store.path), store.pixel_digest, store.label_digest),
+        train=replace(module.TRAIN),
+        seed=plan.seed,
+        minutes=plan.minutes,
+    )
+    train(run, asked, store, console)
+    loaded = load_model(run)
+    commands = [build_command, _command("train", plan.family, data=store.path, out=run, minutes=f"{plan.minutes:g}")]
+    grid = plan.out / "samples.png"
+    if isinstance(loaded.model, Generates):
+        num = 8 * (len(store.spec.classes) if 2 <= len(store.spec.classes) <= 16 else 8)
+        sampling = getattr(module, "Sampling", None)
+        sample(loaded, grid, num, "all", plan.seed, sampling() if sampling else None, console)
+        commands.append(_command("sample", run, num=num, out=grid, seed=plan.seed))
+    reference = reference_of(store, judge)
+    result = eval_verb.evaluate(run, store, reference, judge, (), 2000, plan.seed, console)
+    commands.append(_command("eval", run, data=store.path))
+    report = plan.out / "report.html"
+    seconds = time.monotonic() - started
+    write_make_report(report, run, grid, result, store, reference, commands, seconds)
+    console.say(f"done in {seconds:.0f} s; open {report}")
+    return {"seconds": seconds, "report": str(report), "runs": [result["answer"]]}
+
+
+def _dataset(plan: Plan, console: Console) -> tuple[Any, str]:
+    from figment.data.build import BuildConfig, build
+
+    out = plan.out / "dataset"
+    with console.progress("dataset") as advance:
+        store = build(
+            [plan.source], out, BuildConfig(size=plan.size), progress=lambda done, total: advance(done, total, "")
+        )
+    kept = ", ".join(f"{count} {split}" for split, count in store.counts.items())
+    console.say(f"{out}: {kept}; {store.spec}")
+    return store, _command("data build", plan.source, out=out, **({"size": plan.size} if plan.size else {}))
+
+
+def _command(verb: str, *words: Any, **flags: Any) -> str:
+    """A command line that a reader can copy."""
+    parts = ["figment", *verb.split(), *(shlex.quote(str(word)) for word in words)]
+    parts += [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in flags.items()]
+    return " ".join(parts)

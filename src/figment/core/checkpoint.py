@@ -1,0 +1,204 @@
+"""Weights on disk: checkpoints that are whole or absent, and the shippable model. Never pickle.
+
+    checkpoints/00000500/   objective.safetensors  average.safetensors  optimizers.safetensors  manifest.json
+    model/                  model.safetensors  config.json
+
+A checkpoint is written to a fresh folder, every file synced, the manifest with everyone's SHA-256 last, then renamed:
+a reader finds a whole one or none. A file is compared with its digest before a single tensor of it is used, because
+safetensors itself has no checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor, nn
+
+from figment.core import plugins
+from figment.core.config import from_json, read_json, to_json, write_json
+from figment.core.errors import CheckpointError, ConfigError, FigmentError
+from figment.core.types import ImageSpec
+from figment.version import VERSION
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose files were all found to match their digests."""
+
+    folder: Path
+    step: int
+    facts: dict[str, Any]
+
+    def read(self, part: str) -> dict[str, Tensor]:
+        """The tensors of one part, on the CPU.
+
+        Raises CheckpointError, naming the file, where its bytes differ from the manifest's digest.
+        """
+        digest = read_json(self.folder / MANIFEST)["files"][f"{part}.safetensors"]
+        return _read_tensors(self.folder / f"{part}.safetensors", digest)
+
+
+def write_checkpoint(
+    checkpoints: Path, step: int, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]
+) -> Path:
+    """Write `parts` (name -> tensors) and `facts` (JSON) as the checkpoint of `step`; returns its folder."""
+    final = checkpoints / f"{step:08d}"
+    fresh = checkpoints / f"{step:08d}.tmp"
+    for stale in (fresh, final):  # a crash's leftover, or an older attempt at the same step that was found damaged
+        shutil.rmtree(stale, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    files = {f"{name}.safetensors": _write_tensors(fresh / f"{name}.safetensors", part) for name, part in parts.items()}
+    manifest = {"format": FORMAT, "figment": VERSION, "step": step, "files": files, "facts": dict(facts)}
+    write_json(fresh / MANIFEST, manifest)
+    _sync_folder(fresh)
+    fresh.rename(final)
+    _sync_folder(checkpoints)
+    return final
+
+
+def newest_checkpoint(checkpoints: Path, warn: Callable[[str], None]) -> Checkpoint | None:
+    """The newest whole checkpoint; a damaged one is named through `warn` and skipped."""
+    for folder in sorted(checkpoints.glob("[0-9]" * 8), reverse=True):
+        try:
+            return verify(folder)
+        except FigmentError as error:
+            warn(f"{error}; using the checkpoint before it")
+    return None
+
+
+def verify(folder: Path) -> Checkpoint:
+    """The checkpoint in `folder`, every byte of it compared with its digest.
+
+    Raises CheckpointError, naming the file, for a damaged, missing or newer-format one.
+    """
+    try:
+        manifest = read_json(folder / MANIFEST)
+        if manifest["format"] != FORMAT:
+            raise CheckpointError(
+                f"{folder}: format {manifest['format']}, this figment reads {FORMAT}; upgrade figment"
+            )
+        for name, digest in manifest["files"].items():
+            _read_checked(folder / name, digest)
+        return Checkpoint(folder, int(manifest["step"]), manifest["facts"])
+    except (ConfigError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(f"{folder / MANIFEST}: damaged ({error})") from None
+
+
+def prune(checkpoints: Path, keep: int, best_step: int | None) -> None:
+    """Delete all but the newest `keep` checkpoints and the best one."""
+    for folder in sorted(checkpoints.glob("[0-9]" * 8))[:-keep]:
+        if int(folder.name) != best_step:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A shipped model with the facts needed to use it. `digest` is the SHA-256 of its weights."""
+
+    model: nn.Module
+    family: str
+    settings: Any
+    spec: ImageSpec
+    digest: str
+    facts: dict[str, Any]
+
+
+def write_model(
+    folder: Path, model_tensors: Mapping[str, Tensor], family: str, settings: Any, spec: ImageSpec, facts: Mapping
+) -> None:
+    """Write the shippable half of a run: config.json and model.safetensors, the config last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / "model.safetensors.tmp"
+    digest = _write_tensors(fresh, model_tensors)
+    fresh.replace(folder / "model.safetensors")
+    config = {"format": FORMAT, "figment": VERSION, "family": family, "settings": to_json(settings)}
+    config |= {"spec": to_json(spec), "sha256": digest, "facts": dict(facts)}
+    write_json(folder / "config.json", config)
+
+
+def load_model(path: Path) -> LoadedModel:
+    """The trained model in a run folder or its `model/` folder, in evaluation mode, on the CPU.
+
+    Raises CheckpointError where there is none, it is damaged, or its family is not installed.
+    """
+    folder = path / "model" if (path / "model").is_dir() else path
+    if not (folder / "model.safetensors").exists():
+        raise CheckpointError(_no_model(path))
+    try:
+        config = read_json(folder / "config.json")
+        if config["format"] != FORMAT:
+            raise CheckpointError(f"{folder}: format {config['format']}, this figment reads {FORMAT}; upgrade figment")
+        tensors = _read_tensors(folder / "model.safetensors", config["sha256"])
+        family = plugins.load("families", config["family"])
+        settings = from_json(family.Config, config["settings"], str(folder / "config.json"))
+        spec = from_json(ImageSpec, config["spec"], str(folder / "config.json"))
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder / 'config.json'}: damaged or of another version ({error})") from None
+    model = family.build(settings, spec).model
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder}: the weights do not fit the family '{config['family']}' ({error})") from None
+    model.eval().requires_grad_(False)
+    return LoadedModel(model, config["family"], settings, spec, config["sha256"], config["facts"])
+
+
+def _no_model(path: Path) -> str:
+    if not path.exists():
+        return f"{path}: no such run; train one with 'figment train FAMILY --data DATASET --out {path}'"
+    if (path / "card.json").exists():
+        return f"{path}: is a dataset, not a run; train on it with 'figment train FAMILY --data {path} --out RUN'"
+    if (path / "checkpoints").is_dir():
+        return f"{path}: its training has not finished; give its 'figment train' command again to go on"
+    return f"{path}: is not a figment run (no model/model.safetensors); give the --out folder of 'figment train'"
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write a safetensors file, synced to disk; returns its SHA-256."""
+    # .contiguous() and .clone(): channels_last weights and tensors that share memory cannot be stored as they are.
+    data = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    )
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read_checked(path: Path, digest: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise CheckpointError(f"{path}: damaged (its SHA-256 differs from the manifest's)")
+    return data
+
+
+def _read_tensors(path: Path, digest: str) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(_read_checked(path, digest))
+    except (safetensors.SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path}: not a safetensors file ({error})") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` survive a power loss (a no-op where folders cannot be opened)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

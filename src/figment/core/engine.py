@@ -1,0 +1,69 @@
+"""The machine under the mathematics: device, precision, layout, and the only place that seeds globally."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from figment.core.noise import mix
+from figment.core.types import Batch
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where and how numbers are computed; chosen once for a run, and part of its config."""
+
+    device: str = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    layout: Literal["contiguous", "channels_last"] = "contiguous"
+    attention: Literal["math", "flash"] = "math"
+
+    def place(self, module: nn.Module) -> nn.Module:
+        """The module on this device, its convolution weights in this layout."""
+        module = module.to(self.device)
+        return module.to(memory_format=self._memory_format)
+
+    def put(self, batch: Batch) -> Batch:
+        """The batch on this device, its images in this layout."""
+        return batch.map(self._put)
+
+    def _put(self, part: Tensor) -> Tensor:
+        if part.ndim == 4:
+            return part.to(self.device, non_blocking=True, memory_format=self._memory_format)
+        return part.to(self.device, non_blocking=True)
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.layout == "channels_last" else torch.contiguous_format
+
+    @contextlib.contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """The forward pass in this precision, with this attention kernel. Weights and sums stay in float32."""
+        kernels = [SDPBackend.MATH] if self.attention == "math" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+        half = self.precision == "bfloat16"
+        with torch.autocast(self.device, torch.bfloat16, enabled=half), sdpa_kernel(kernels):
+            yield
+
+
+def default_device() -> str:
+    """The accelerator where there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def seed_slice(seed: int, step: int, slice_index: int) -> None:
+    """Reseed torch for one slice of one step: what a loss draws depends on these three numbers alone."""
+    torch.manual_seed(mix(seed, step, slice_index))
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from `seed` inside, and leave the surrounding stream of random numbers as it was."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(mix(seed))
+        yield

@@ -1,0 +1,69 @@
+"""The data room: all pictures of a dataset decoded into one memory map, made once for each pixel digest."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from figment.core.errors import DataError
+from figment.core.types import ImageSpec
+from figment.data.index import ACCEPTED, IN_ORDER, Index
+from figment.data.pixels import decode_png, digest, to_channels
+from figment.data.shards import ShardReader
+
+FOLDER = "cache"
+
+
+def pixels_of(root: Path, index: Index, spec: ImageSpec, num_images: int, pixel_digest: str) -> np.ndarray:
+    """uint8 (N, H, W, C), read-only: every accepted picture of the dataset in `root`, split by split.
+
+    Where the map is missing it is decoded from the shards, to a temporary file that is then renamed; in a folder that
+    cannot be written, to memory. Raises DataError where a shard is missing or damaged.
+    """
+    shape = num_images, spec.height, spec.width, spec.channels
+    path = root / FOLDER / f"{pixel_digest}.uint8"
+    if not path.exists() or path.stat().st_size != np.prod(shape):
+        try:
+            _write(path, _decoded(root, index, spec))
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            return np.stack(list(_decoded(root, index, spec)))
+    return np.memmap(path, np.uint8, "r", shape=shape)
+
+
+def _decoded(root: Path, index: Index, spec: ImageSpec) -> Iterator[np.ndarray]:
+    """uint8 (H, W, C) of each picture, checked against its digest."""
+    with ShardReader(root) as shards:
+        for key, shard, offset, length, expected in index.query(
+            f"select key, shard, offset, length, pixel_digest {ACCEPTED} {IN_ORDER}"
+        ):
+            try:
+                pixels = decode_png(shards.read(shard, offset, length))
+            except (FileNotFoundError, ValueError):
+                pixels = None
+            if pixels is None or digest(pixels) != expected:
+                raise DataError(f"{root / shard}: damaged at '{key}'; build the dataset again with --fresh")
+            yield to_channels(pixels, spec.channels)
+
+
+def _write(path: Path, pictures: Iterator[np.ndarray]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    # Two runs may make the same map at once: each writes its own file, and both are the same.
+    fresh = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        with fresh.open("wb") as file:
+            for pixels in pictures:
+                file.write(np.ascontiguousarray(pixels).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    for old in path.parent.glob("*.uint8"):
+        if old != path:
+            old.unlink(missing_ok=True)  # of pictures that the dataset no longer has; who reads it keeps it

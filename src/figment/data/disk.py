@@ -1,0 +1,46 @@
+"""The data room: what a full disk or a folder that cannot be written means, in one line."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from figment.core.errors import DataError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what the disk under a dataset refuses to do into a DataError that says what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DataError(_full(path)) from None
+        if error.errno in _FORBIDDEN:
+            raise DataError(_forbidden(path)) from None
+        raise DataError(f"{path}: {error.strerror or error}; give a folder that can be made and written") from None
+    except sqlite3.DatabaseError as error:
+        text = str(error)
+        if "full" in text:
+            raise DataError(_full(path)) from None
+        if "locked" in text:
+            raise DataError(f"{path}: another command is writing this dataset; wait until it has ended") from None
+        if "readonly" in text or "unable to open" in text:
+            raise DataError(_forbidden(path)) from None
+        if "malformed" in text or "not a database" in text:
+            raise DataError(f"{path}: its index.sqlite is damaged ({text}); build it again with --fresh") from None
+        raise
+
+
+def _full(path: Path) -> str:
+    return f"{path}: no space left on the disk; free some and give the same command again, it goes on from here"
+
+
+def _forbidden(path: Path) -> str:
+    return f"{path}: cannot be written; give a folder of your own"

@@ -1,0 +1,129 @@
+"""The data room: what a build is going to do: which sources it reads and which steps, with all settings decided."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from figment.core import plugins
+from figment.core.errors import ConfigError, DataError
+from figment.core.types import Record, Rejected
+from figment.data.chain import Chain, make_chain
+from figment.data.headers import open_picture, upright_size
+from figment.data.source import resolve
+
+LOOKED_AT = 256  # pictures that decide the size, where none is asked for
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """How pictures become a dataset."""
+
+    size: str = ""
+    """Side of a square ("32") or height x width ("48x64"); empty lets the pictures decide."""
+    skip: tuple[str, ...] = ()
+    """Steps to leave out."""
+    steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Settings of steps, as in {"min_size": {"pixels": 16}}."""
+
+
+DEFAULTS = BuildConfig()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """readers: names of sources with their settings. total: records in all, or None where a source cannot tell."""
+
+    readers: tuple[tuple[str, Any], ...]
+    chain: Chain
+    total: int | None
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """All that decides what the dataset becomes, as JSON."""
+        return {"sources": [_title(*reader) for reader in self.readers], "steps": self.chain.to_json()}
+
+    @property
+    def early_recipe(self) -> dict[str, Any]:
+        """The part of the recipe that shards depend on: without the steps that come when all pictures are there."""
+        return {**self.recipe, "steps": self.chain.single().to_json()}
+
+    def records(self) -> Generator[Record | Rejected, None, None]:
+        """All records of all sources; with several sources, keys begin with the name of theirs."""
+        for (name, config), prefix in zip(self.readers, _prefixes(self.readers), strict=True):
+            for record in plugins.load("sources", name).records(config):
+                yield replace(record, key=prefix + record.key) if prefix else record
+
+
+def make_plan(sources: Sequence[str], config: BuildConfig) -> Plan:
+    """Look at the sources and decide.
+
+    Raises DataError or ConfigError for sources without a picture, and for steps or settings that there are not.
+    """
+    if not sources:
+        raise ConfigError("no SOURCE: give a folder of pictures, an archive, or a source like digits:")
+    readers = tuple(resolve(text) for text in sources)
+    counts = [plugins.load("sources", name).count(config) for name, config in readers]
+    total = None if None in counts else sum(counts)
+    plan = Plan(readers, Chain(()), total)
+    with closing(plan.records()) as records:
+        first = list(islice(records, LOOKED_AT))
+    return replace(plan, chain=make_chain(_settings(config, first), config.skip))
+
+
+def _settings(config: BuildConfig, first: Sequence[Record | Rejected]) -> dict[str, Mapping[str, Any]]:
+    """The settings of the steps, with the size decided."""
+    settings = dict(config.steps)
+    resizing = dict(settings.get("resize_crop", {}))
+    if config.size and resizing.get("size", config.size) != config.size:
+        raise ConfigError(f"--size {config.size} and --resize-crop.size {resizing['size']}: give one of them")
+    if "resize_crop" in config.skip:
+        if config.size:
+            raise ConfigError(f"--size {config.size}: has no effect with --skip resize_crop; leave one out")
+        return settings
+    choose = plugins.load("steps", "resize_crop").choose
+    size = config.size or resizing.get("size") or choose([size for record in first if (size := _size(record))])
+    return {**settings, "resize_crop": {**resizing, "size": size}}
+
+
+def _size(record: Record | Rejected) -> tuple[int, int] | None:
+    """(height, width) of a record's picture; None where it does not tell."""
+    if isinstance(record, Rejected):
+        return None
+    if not isinstance(record.image, bytes):
+        return record.image.shape[0], record.image.shape[1]
+    try:
+        return upright_size(open_picture(record.image))
+    except Exception:  # decoders raise anything on damaged bytes; the decode step will say what
+        return None
+
+
+def _title(name: str, config: Any) -> str:
+    """A source in a recipe; the same from whatever folder the command is given."""
+    path = Path(config.argument)
+    return f"{name}:{path.resolve() if config.argument and path.exists() else config.argument}"
+
+
+def _prefixes(readers: Sequence[tuple[str, Any]]) -> list[str]:
+    """What keys of each source begin with: nothing for a single one."""
+    if len(readers) == 1:
+        return [""]
+    names = [Path(config.argument).name or name for name, config in readers]
+    return [f"{name}/" if names.count(name) == 1 else f"{name}-{place}/" for place, name in enumerate(names, 1)]
+
+
+def refuse_place(out: Path, plan: Plan) -> None:
+    """Raise DataError where a dataset must not be made: on top of something else, or within its own source."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: is a file; give --out a new folder")
+    for _, config in plan.readers:
+        if (
+            config.argument
+            and Path(config.argument).is_dir()
+            and out.resolve().is_relative_to(Path(config.argument).resolve())
+        ):
+            raise DataError(f"{out}: lies within the source {config.argument}; give --out a folder beside it")

@@ -1,0 +1,205 @@
+"""The data room: a dataset on disk, as training, scoring and pages see it.
+
+    DATASET/shards/*.tar     the pixels after all steps, as PNG       DATASET/index.sqlite   a row for every picture
+    DATASET/rejected/*.tar   what was refused                         DATASET/card.json      the summary, written last
+    DATASET/cache/*.uint8    the decoded pixels, made when first used
+
+Pictures, labels, attributes, captions and keys of a split come in one and the same order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from figment.core.config import from_json, to_json, write_json
+from figment.core.errors import DataError, did_you_mean
+from figment.core.types import ImageSpec, Rejected
+from figment.data import cache
+from figment.data.card import FORMAT, SPLITS, describe
+from figment.data.chain import Chain, chain_from_json
+from figment.data.disk import disk_errors
+from figment.data.index import ACCEPTED, Index
+from figment.data.restoring import restore
+from figment.data.shards import ShardReader
+from figment.data.source import CARD, INDEX
+
+
+class Store:
+    """A finished dataset.
+
+    Raises DataError where `path` holds none, telling what to type instead.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        _require_dataset(self.path)
+        with self._index() as index:
+            self.card: dict[str, Any] = index.get_state("card")
+        if self.card["format"] > FORMAT:
+            raise DataError(f"{path}: was made by figment {self.card['figment']}, later than this one; update figment")
+
+    def __repr__(self) -> str:
+        return f"Store('{self.path}': {sum(self.counts.values()):,} pictures, {self.spec})"
+
+    @property
+    def spec(self) -> ImageSpec:
+        """What the pictures are, and so what a model must take and give."""
+        return from_json(ImageSpec, self.card["spec"], CARD)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pictures in each split that has some."""
+        return self.card["counts"]
+
+    @property
+    def pixel_digest(self) -> str:
+        """SHA-256 of all pixels and their splits: changes when a picture comes, goes, or changes sides."""
+        return self.card["pixel_digest"]
+
+    @property
+    def label_digest(self) -> str:
+        """SHA-256 of all labels, attributes and captions, with the keys and splits of their pictures."""
+        return self.card["label_digest"]
+
+    @property
+    def held_out(self) -> str:
+        """The split that scores are measured on: "test" where there is one, else "val"."""
+        return "test" if "test" in self.counts else "val"
+
+    def images(self, split: str) -> np.ndarray:
+        """uint8 (N, H, W, C), read-only, from a memory map; the first call of a dataset decodes it."""
+        place = SPLITS.index(self._checked(split))
+        start = sum(self.counts.get(before, 0) for before in SPLITS[:place])
+        return self._pixels[start : start + self.counts.get(split, 0)]
+
+    def labels(self, split: str) -> np.ndarray:
+        """int64 (N,): each picture's place in spec.classes, -1 where it has no label."""
+        places = {name: place for place, name in enumerate(self.spec.classes)}
+        return np.array([places.get(label, -1) for label in self._column("label", split)], np.int64)
+
+    def attributes(self, split: str) -> np.ndarray:
+        """float32 (N, A), in the order of spec.attributes; NaN where a picture has none of that name."""
+        names = self.spec.attributes
+        values = [
+            [given.get(name, np.nan) for name in names] for given in map(json.loads, self._column("attributes", split))
+        ]
+        return np.array(values, np.float32).reshape(-1, len(names))
+
+    def captions(self, split: str) -> list[tuple[str, ...]]:
+        """The captions of each picture, maybe none."""
+        return [tuple(json.loads(captions)) for captions in self._column("captions", split)]
+
+    def keys(self, split: str) -> list[str]:
+        """The name of each picture, unique in the dataset."""
+        return self._column("key", split)
+
+    def rejected(self) -> list[Rejected]:
+        """Every refused picture with its reason, in the order of the sources."""
+        with self._index() as index:
+            rows = index.query("select key, step, reason from images where status = 'rejected' order by id")
+            return [Rejected(*row) for row in rows]
+
+    def encoded(self, key: str) -> bytes:
+        """The PNG of an accepted picture, or the file of a refused one as its source gave it.
+
+        Raises DataError for an unknown key, or where no bytes were kept.
+        """
+        with self._index() as index:
+            found = next(index.query("select shard, offset, length from images where key = ?", key), None)
+        if found is None or found[0] is None:
+            raise DataError(f"{self.path}: {'no bytes were kept of' if found else 'there is no picture'} '{key}'")
+        with ShardReader(self.path) as shards:
+            return shards.read(*found)
+
+    def relabel(self, labels: Mapping[str, str | None]) -> None:
+        """Give pictures, by their keys, other labels; None takes a label away. All or none is changed.
+
+        Raises DataError for an unknown key.
+        """
+        with self._edit() as index:
+            for key, label in labels.items():
+                changed = index.connection.execute("update images set label = ? where key = ?", (label, key))
+                if not changed.rowcount:
+                    raise DataError(f"{self.path}: there is no picture '{key}'; keys are listed by index.sqlite")
+
+    def resplit(self, config: Any) -> None:
+        """Draw the splits anew, with the Config of the `split` step. Splits that the source brought stay.
+
+        Raises ConfigError where a share is asked for of a split that the source brought.
+        """
+        with self._edit() as index:
+            index.set_state("split", to_json(config))
+            _splitting(index).select(index)
+
+    def restore(self, keys: Iterable[str]) -> None:
+        """Take refused pictures in after all: they pass every step but the one that refused them.
+
+        Raises DataError, and changes nothing, where one was not refused, is damaged, or is refused by another step.
+        """
+        with self._edit() as index:
+            restore(self.path, index, list(keys))
+            _splitting(index).select(index)
+
+    @cached_property
+    def _pixels(self) -> np.ndarray:
+        with disk_errors(self.path), self._index() as index:
+            return cache.pixels_of(self.path, index, self.spec, sum(self.counts.values()), self.pixel_digest)
+
+    def _column(self, name: str, split: str) -> list[Any]:
+        with self._index() as index:
+            return [
+                value
+                for (value,) in index.query(f"select {name} {ACCEPTED} and split = ? order by id", self._checked(split))
+            ]
+
+    def _checked(self, split: str) -> str:
+        if split not in SPLITS:
+            raise DataError(f"no split '{split}'{did_you_mean(split, SPLITS)}")
+        return split
+
+    @contextmanager
+    def _index(self) -> Iterator[Index]:
+        with disk_errors(self.path), Index(self.path / INDEX) as index:
+            yield index
+
+    @contextmanager
+    def _edit(self) -> Iterator[Index]:
+        """A transaction that ends with a new card. card.json is a copy: what the index says holds."""
+        with self._index() as index:
+            with index.transaction():
+                yield index
+                card = describe(index)
+                index.set_state("card", card)
+            write_json(self.path / CARD, card)
+        self.card = card
+        self.__dict__.pop("_pixels", None)
+
+
+def _splitting(index: Index) -> Chain:
+    """The split step with its present settings, as a chain of one; of none where the build skipped it."""
+    settings = index.get_state("split") or index.get_state("recipe")["steps"].get("split")
+    return chain_from_json({} if settings is None else {"split": settings})
+
+
+def _require_dataset(path: Path) -> None:
+    """Raise DataError, telling what to type, where a path is no finished dataset."""
+    build = f"figment data build {path} --out DATASET"
+    if not path.exists():
+        raise DataError(f"{path}: no such dataset; make one with: figment data build SOURCE --out {path}")
+    if not path.is_dir():
+        raise DataError(f"{path}: is a file, not a dataset; make one of it with: {build}")
+    if (path / INDEX).exists() and not (path / CARD).exists():
+        raise DataError(f"{path}: its build has not ended; give the same 'figment data build' command again to go on")
+    if (path / "config.json").exists() and not (path / CARD).exists():
+        raise DataError(f"{path}: is a run, not a dataset; give the dataset that it was trained on")
+    if not (path / CARD).exists():
+        raise DataError(f"{path}: is a plain folder, not a dataset; make one of it with: {build}")
+    if not (path / INDEX).exists():
+        raise DataError(f"{path}: its index.sqlite is missing; build it again with --fresh")

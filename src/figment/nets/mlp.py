@@ -1,0 +1,50 @@
+"""Multilayer perceptrons: for pictures so small that a convolution has nothing to slide over."""
+
+from __future__ import annotations
+
+import itertools
+
+from torch import Tensor, nn
+
+from figment.nets.blocks import zero_init
+
+
+class ModulatedMlp(nn.Module):
+    """Residual MLP over flattened pictures, each block scaled, shifted and gated by a condition vector.
+
+    The modulation is that of DiT's adaLN-Zero (Peebles and Xie 2023, section 3.2), without tokens.
+    """
+
+    def __init__(self, size: int, width: int, depth: int, condition_width: int):
+        super().__init__()
+        self.enter = nn.Linear(size, width)
+        self.blocks = nn.ModuleList(ModulatedBlock(width, condition_width) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.leave = zero_init(nn.Linear(width, size))
+
+    def forward(self, flat: Tensor, condition: Tensor) -> Tensor:
+        """flat (B, size), condition (B, condition_width) -> (B, size)"""
+        hidden = self.enter(flat)
+        for block in self.blocks:
+            hidden = block(hidden, condition)
+        return self.leave(self.norm(hidden))
+
+
+class ModulatedBlock(nn.Module):
+    def __init__(self, width: int, condition_width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = nn.Sequential(nn.SiLU(), zero_init(nn.Linear(condition_width, 3 * width)))
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+
+    def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:
+        scale, shift, gate = self.modulation(condition).chunk(3, dim=1)
+        return hidden + gate * self.mlp(self.norm(hidden) * (1 + scale) + shift)
+
+
+def plain_mlp(sizes: list[int], leak: float = 0.2) -> nn.Sequential:
+    """Linear layers of the given sizes with leaky ReLUs between them."""
+    layers: list[nn.Module] = []
+    for size, after in itertools.pairwise(sizes):
+        layers += [nn.Linear(size, after), nn.LeakyReLU(leak)]
+    return nn.Sequential(*layers[:-1])

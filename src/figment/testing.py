@@ -1,0 +1,256 @@
+"""The conformance suite: what every plugin must do, figment's own and other people's.
+
+    from figment.testing import check_family
+    check_family("vae", tmp_path)          # raises AssertionError, saying what failed
+
+`figment check NAME` runs the same from the command line.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from figment.core import plugins
+from figment.core.checkpoint import load_model
+from figment.core.config import Augment, from_json, to_json
+from figment.core.engine import Engine, seeded
+from figment.core.errors import FigmentError
+from figment.core.noise import noise
+from figment.core.types import Condition, Encodes, Generates, ImageSpec, Sample, capabilities
+from figment.data.build import BuildConfig, build
+from figment.data.store import Store
+from figment.train.fit import fit
+from figment.train.run import DataPin, RunConfig, open_run
+
+# Sizes that a family must take or refuse in one line: square, odd, with alpha, without labels, tiny.
+SPECS = (
+    ImageSpec(1, 8, 8, classes=tuple("0123456789")),
+    ImageSpec(1, 17, 23),
+    ImageSpec(4, 16, 12, classes=("cat", "dog")),
+    ImageSpec(3, 32, 32, classes=("cat",), attributes=("age",)),
+)
+
+
+def digits_store(folder: Path) -> Store:
+    """scikit-learn's digits as a dataset in `folder`; made once."""
+    return build(["digits:"], folder / "digits", BuildConfig())
+
+
+def checks_of(kind: str) -> dict[str, Callable[[str, Path], None]]:
+    """The checks for one kind of plugin, by name; each takes (plugin name, an empty folder)."""
+    return {"has a docstring": check_docstring, "survives JSON": check_json} | {
+        "families": {
+            "builds for every shape": check_family_builds,
+            "learns digits": check_family_learns,
+            "resumes bit-exactly": check_family_resumes,
+            "generates each row alone": check_family_rows,
+        },
+        "samplers": {"solves a Gaussian exactly": check_sampler},
+        "metrics": {"tells real from noise": check_metric},
+        "sources": {"has the contract's signature": check_source},
+        "steps": {"has the contract's signature": check_step},
+    }.get(kind, {})
+
+
+def check_family(name: str, folder: Path) -> None:
+    """All checks of a family; raises AssertionError with what failed."""
+    for check in checks_of("families").values():
+        check(name, folder)
+
+
+def check_docstring(kind_and_name: str, folder: Path) -> None:
+    """`kind/name`: the module says in its first line what it is."""
+    kind, name = kind_and_name.split("/")
+    assert plugins.summary(kind, name), f"{name}.py needs a docstring whose first line says what it is"
+    for setting in plugins.settings(kind, name):
+        assert setting.help, f"{name}.Config.{setting.name} needs a string below it that says what it does"
+
+
+def check_json(kind_and_name: str, folder: Path) -> None:
+    """`kind/name`: the settings survive JSON, and an unknown key is refused."""
+    kind, name = kind_and_name.split("/")
+    module = plugins.load(kind, name)
+    for config in _configs(module):
+        assert from_json(type(config), to_json(config)) == config, f"{config} does not survive JSON"
+        _refuses(lambda config=config: from_json(type(config), {"no_such_setting": 1}), "an unknown setting")
+
+
+def _configs(module: Any) -> Iterator[Any]:
+    for name in ("Config", "Sampling"):
+        if hasattr(module, name):
+            yield getattr(module, name)()
+    if hasattr(getattr(module, "Config", None), "preset"):
+        for scale in ("tiny", "small", "base"):
+            yield module.Config.preset(scale)
+
+
+def check_family_builds(name: str, folder: Path) -> None:
+    """Every shape is built, and gives pictures or features of the right size, or is refused with a FigmentError."""
+    module = plugins.load("families", name)
+    for spec in SPECS:
+        try:
+            with seeded(0):
+                objective = module.build(module.Config.preset("tiny"), spec)
+        except FigmentError:
+            continue
+        model = objective.model.eval()
+        assert capabilities(model), f"{name}: the model has no capability at all"
+        for phase in objective.phases():
+            for part in phase.updates:
+                assert list(objective.get_submodule(part).parameters()), f"phase {phase.name} updates no weights"
+        images = torch.zeros(3, *spec.shape)
+        with torch.no_grad():
+            if isinstance(model, Generates):
+                drawn = model.generate(noise([0, 1, 2], model), _condition(spec, 3))
+                assert drawn.shape == images.shape, f"generate gave {tuple(drawn.shape)} for {spec}"
+                assert drawn.abs().max() <= 1, "generate left [-1, 1]"
+            if isinstance(model, Encodes):
+                assert model.decode(model.encode(images)).shape == images.shape, "decode(encode(x)) changed the shape"
+
+
+def check_family_learns(name: str, folder: Path) -> None:
+    """A short training on real digits stays finite, and lowers the loss of a family that has just one."""
+    losses = _train(name, digits_store(folder), folder / "learns", steps=60)
+    assert np.isfinite(losses).all()
+    if _objective(name, digits_store(folder).spec).has_validation:
+        assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:3]), f"the loss went from {losses[0]} to {losses[-1]}"
+
+
+def check_family_resumes(name: str, folder: Path) -> None:
+    """Stopped after 5 of 12 steps and taken up by a fresh trainer, a run ends with the same bits, loaded ones too."""
+    store = digits_store(folder)
+    _train(name, store, folder / "whole", steps=12)
+    _train(name, store, folder / "parts", steps=12, stop_after=5)
+    torch.manual_seed(999)  # whatever else was drawn in between must not matter
+    _train(name, store, folder / "parts", steps=12)
+    whole, parts = (load_file(folder / run / "model" / "model.safetensors") for run in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    for key in whole:
+        assert torch.equal(whole[key], parts[key]), f"{key} differs after a resume"
+    loaded = load_model(folder / "whole").model.state_dict()
+    assert all(torch.equal(loaded[key], whole[key]) for key in loaded), "the loaded model differs from the saved one"
+
+
+def check_family_rows(name: str, folder: Path) -> None:
+    """A picture of a seed is the same alone and in a batch, within one grey level."""
+    model, spec = _objective(name, SPECS[0]).model.eval(), SPECS[0]
+    if not isinstance(model, Generates):
+        return
+    for parameter in model.parameters():  # weights that start at 0 would hide a mixture of rows
+        torch.nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(1))
+    condition = _condition(spec, 4)
+    with torch.no_grad():
+        together = model.generate(noise(range(4), model), condition)
+        apart = torch.cat([model.generate(noise([row], model), condition[row : row + 1]) for row in range(4)])
+    assert (together - apart).abs().max() <= 2 / 255, "a picture depends on what else is in its batch"
+    assert together.std(0).max() > 0, "all seeds give the same picture"
+
+
+def check_sampler(name: str, folder: Path) -> None:
+    """With the exact denoiser of N(mean, s^2) the pictures have that mean and spread.
+
+    D(x, sigma) = (s^2 x + sigma^2 mean) / (s^2 + sigma^2).
+    """
+    mean, spread = 0.3, 0.5
+    sigmas = torch.cat([torch.logspace(2, -3, 200), torch.zeros(1)])
+
+    def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
+        level = sigma.view(-1, 1, 1, 1) ** 2
+        return (spread**2 * noisy + level * mean) / (spread**2 + level)
+
+    start = torch.randn(4096, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    *_, pictures = plugins.load("samplers", name).sample(denoise, start, sigmas)
+    assert abs(float(pictures.mean()) - mean) < 0.03, f"mean {float(pictures.mean()):.3f}, expected {mean}"
+    assert abs(float(pictures.std()) - spread) < 0.03, f"spread {float(pictures.std()):.3f}, expected {spread}"
+
+
+def check_metric(name: str, folder: Path) -> None:
+    """Pure, finite, keyword-only, and better for real pictures than for noise in the direction it claims."""
+    module = plugins.load("metrics", name)
+    assert isinstance(module.HIGHER_IS_BETTER, bool), "HIGHER_IS_BETTER must be True or False"
+    rng = np.random.default_rng(0)
+
+    def sample(shift: float) -> Sample:
+        labels = np.arange(300) % 4
+        features = rng.normal(size=(300, 8)) + 4 * np.eye(8)[labels] + shift
+        logits = 6 * np.eye(4)[labels] * (shift == 0) + rng.normal(size=(300, 4)) * (0.5 + shift)
+        return Sample(features, logits=logits, labels=labels)
+
+    sides = {"real": sample(0.0)} | ({"train": sample(0.0)} if "train" in module.NEEDS else {})
+    good, bad = sample(0.0), sample(5.0)
+    before = good.features.copy()
+    scores, worse = module.score(**sides, fake=good), module.score(**sides, fake=bad)
+    assert np.array_equal(before, good.features), "score changed its arguments"
+    assert all(np.isfinite(list(scores.values()))), f"not finite: {scores}"
+    first = next(iter(scores))
+    if "train" not in module.NEEDS:  # distances to the training set have no better end on this task
+        assert (scores[first] > worse[first]) == module.HIGHER_IS_BETTER, f"{first}: {scores[first]} and {worse[first]}"
+
+
+def check_source(name: str, folder: Path) -> None:
+    module = plugins.load("sources", name)
+    assert list(inspect.signature(module.records).parameters) == ["config"], "records(config) is the contract"
+
+
+def check_step(name: str, folder: Path) -> None:
+    module = plugins.load("steps", name)
+    function, first = ("select", "index") if getattr(module, "GLOBAL", False) else ("mend", "record")
+    found = list(inspect.signature(getattr(module, function)).parameters)
+    assert found == [first, "config"], f"{function}({first}, config) is the contract, not {found}"
+
+
+def _condition(spec: ImageSpec, count: int) -> Condition:
+    labels = torch.arange(count) % spec.num_classes if spec.classes else None
+    return Condition(labels=labels)
+
+
+def _objective(name: str, spec: ImageSpec) -> Any:
+    module = plugins.load("families", name)
+    with seeded(0):
+        return module.build(module.Config.preset("tiny"), spec)
+
+
+def _train(name: str, store: Store, folder: Path, *, steps: int, stop_after: int = 0) -> list[float]:
+    """Train with everything on that could break a resume; returns the first phase's loss of every step."""
+    module = plugins.load("families", name)
+    augment = Augment(crop=1, noise=0.05)
+    train = replace(module.TRAIN, batch_size=32, slices=2, augment=augment, patience=0, sample_every=0, log_every=1)
+    asked = RunConfig(
+        family=name,
+        settings=module.Config.preset("tiny"),
+        spec=store.spec,
+        data=DataPin(str(store.path), store.pixel_digest, store.label_digest),
+        train=train,
+        steps=steps,
+        engine=Engine(precision="bfloat16", layout="channels_last"),
+    )
+    losses: list[float] = []
+    try:
+        run = open_run(folder, asked)
+        for report in fit(folder, run, store, warn=_fail, stopping=lambda: len(losses) == stop_after > 0):
+            losses.append(next(value for key, value in report.values.items() if key.endswith("/loss")))
+    except KeyboardInterrupt:
+        assert stop_after, "interrupted"
+    return losses
+
+
+def _fail(text: str) -> None:
+    raise AssertionError(f"a healthy run warned: {text}")
+
+
+def _refuses(action: Callable[[], object], what: str) -> None:
+    try:
+        action()
+    except FigmentError as error:
+        assert "\n" not in str(error), "an error message is one line"
+    else:
+        raise AssertionError(f"{what} was accepted")

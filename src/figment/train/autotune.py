@@ -1,0 +1,111 @@
+"""What this machine is fast at: precision, memory layout and attention kernel, measured on the run's own model.
+
+bfloat16 is several times faster on processors with AMX and slower on ones without AVX-512; channels_last helps some
+norms and ruins others. So a few steps of each are timed at the start, their gradients compared with float32's, and the
+choice is written into the run's config.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from figment.core.config import TrainConfig, to_json, write_json
+from figment.core.engine import Engine, default_device, seed_slice, seeded
+from figment.core.objective import Objective
+from figment.core.types import Batch
+from figment.nets.blocks import PixelAttention
+
+SECONDS = 8.0
+LEAST_COSINE = 0.98
+
+
+def choose_engine(build: Callable[[], Objective], config: TrainConfig, batch: Batch, identity: object) -> Engine:
+    """The fastest engine whose gradients agree with float32's.
+
+    identity: JSON values that tell this model and batch from others; the choice is remembered under them.
+    """
+    candidates = _candidates(config, any(isinstance(module, PixelAttention) for module in build().modules()))
+    if len(candidates) == 1:
+        return candidates[0]
+    key = [identity, platform.processor(), _cpu(), torch.__version__, torch.get_num_threads(), to_json(config)]
+    memory = _memory_file(hashlib.sha256(json.dumps(key).encode()).hexdigest())
+    if memory.exists():
+        return Engine(**json.loads(memory.read_text(encoding="utf-8")))
+    best = _fastest(candidates, build, batch)
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_json(memory, asdict(best))
+    except OSError:
+        pass  # a home that cannot be written costs the next run a few seconds, no more
+    return best
+
+
+def _candidates(config: TrainConfig, attends: bool) -> list[Engine]:
+    """float32, contiguous, math first: what the others are compared with."""
+    precisions = ["float32", "bfloat16"] if config.precision == "auto" else [config.precision]
+    layouts = ["contiguous", "channels_last"] if config.layout == "auto" else [config.layout]
+    kernels = (["math", "flash"] if attends else ["math"]) if config.attention == "auto" else [config.attention]
+    device = default_device()
+    return [Engine(device, p, layout, k) for p in precisions for layout in layouts for k in kernels]  # type: ignore[arg-type]
+
+
+def _fastest(candidates: list[Engine], build: Callable[[], Objective], batch: Batch) -> Engine:
+    reference: list[Tensor] = []
+    best, best_seconds = candidates[0], float("inf")
+    deadline = time.perf_counter() + SECONDS
+    for engine in candidates:
+        if time.perf_counter() > deadline:
+            break
+        seconds, gradients = _trial(engine, build, batch)
+        reference = reference or gradients
+        if seconds < best_seconds and _cosine(gradients, reference) >= LEAST_COSINE:
+            best, best_seconds = engine, seconds
+    return best
+
+
+def _trial(engine: Engine, build: Callable[[], Objective], batch: Batch) -> tuple[float, list[Tensor]]:
+    """Seconds of the second of two passes, and the gradients of the first."""
+    with seeded(0):
+        objective = engine.place(build())
+        assert isinstance(objective, Objective)
+        phase = objective.phases()[0]
+        placed, gradients, seconds = engine.put(batch), [], 0.0
+        for repeat in range(2):
+            started = time.perf_counter()
+            seed_slice(0, 0, 0)
+            objective.zero_grad(set_to_none=True)
+            with engine.arithmetic():
+                loss = phase.loss(placed)
+            torch.stack([term.float() for term in loss.terms.values()]).sum().backward()
+            if repeat == 0:
+                gradients = [p.grad.flatten().clone() for p in objective.parameters() if p.grad is not None]
+            seconds = time.perf_counter() - started
+    return seconds, gradients
+
+
+def _cosine(first: list[Tensor], second: list[Tensor]) -> float:
+    """Cosine of the angle between two gradients; 0 where either is not finite."""
+    a, b = torch.cat(first).double(), torch.cat(second).double()
+    return float((a @ b / (a.norm() * b.norm()).clamp_min(1e-30)).nan_to_num(0.0))
+
+
+def _memory_file(digest: str) -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "figment" / "autotune" / f"{digest}.json"
+
+
+def _cpu() -> str:
+    """The processor's own name and abilities, where the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line for line in lines if line.startswith("model name")), platform.machine())

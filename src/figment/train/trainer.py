@@ -1,0 +1,188 @@
+"""The training loop: a generator that takes every phase of an objective, one step after the other.
+
+It knows phases, slices, optimizers and averages; it knows no family. Logging, validation, sampling and saving are the
+body of the caller's `for` loop.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from figment.core.config import TrainConfig
+from figment.core.engine import Engine, seed_slice
+from figment.core.errors import CheckpointError, NumericsError
+from figment.core.objective import Objective
+from figment.core.types import Batch, Phase, PhaseOptimizer
+from figment.train.ema import Ema
+from figment.train.schedule import Plateau, lr_factor
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one step did. `values`: "phase/term", "phase/gradient_norm" and the losses' stats, as floats."""
+
+    step: int
+    seen_images: int
+    values: Mapping[str, float]
+    lr: float
+    seconds: float
+
+
+class Trainer:
+    """Trains `objective` for `steps` steps; `run` yields a report after each.
+
+    What a step computes is a function of (weights and state, seed, step) alone: stop anywhere, load `state()` into a
+    fresh trainer, go on, and the result is the same to the last bit.
+    """
+
+    def __init__(
+        self, objective: Objective, config: TrainConfig, *, steps: int, seed: int = 0, engine: Engine = Engine()
+    ):
+        self.objective, self.config, self.engine = objective, config, engine
+        self.steps, self.seed, self.step, self.seen_images = steps, seed, 0, 0
+        engine.place(objective)
+        self.phases = objective.phases()
+        self.plateau = Plateau()
+        self.ema = Ema(objective.model, config.ema_half_life)
+        self.parameters = {phase.updates: _parameters(objective, phase.updates) for phase in self.phases}
+        self.optimizers = {
+            phase.updates: make_optimizer(self.parameters[phase.updates], config, phase.optimizer, engine.device)
+            for phase in reversed(self.phases)  # where phases share an optimizer, the first one's settings hold
+        }
+
+    @property
+    def model(self) -> nn.Module:
+        """The model to use: averaged, unless averaging is off."""
+        return self.ema.model if self.config.ema_half_life else self.objective.model
+
+    def run(self, batch_at: Callable[[int], Batch]) -> Iterator[Report]:
+        """Train from the current step to the last; `batch_at(step)` gives the whole batch of a step."""
+        while self.step < self.steps:
+            started = time.perf_counter()
+            batch = self.engine.put(batch_at(self.step))
+            factor = lr_factor(self.config, self.step, self.steps) * self.plateau.state["factor"]
+            self.objective.train()
+            values: dict[str, float] = {}
+            for index, phase in enumerate(self.phases):
+                if self.step % phase.every == 0:
+                    values |= self._take(phase, index, batch, factor)
+            self.step += 1
+            self.seen_images += len(batch)
+            self.ema.update(self.objective.model, self.seen_images, len(batch))
+            seconds = time.perf_counter() - started
+            yield Report(self.step, self.seen_images, values, self.config.lr * factor, seconds)
+
+    def _take(self, phase: Phase, index: int, batch: Batch, lr_factor: float) -> dict[str, float]:
+        """One phase: gradients of every slice, summed, then one optimizer step."""
+        parameters, optimizer = self.parameters[phase.updates], self.optimizers[phase.updates]
+        self.objective.requires_grad_(False)
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        for slice_index, rows in enumerate(_slices(len(batch), self.config.slices)):
+            seed_slice(self.seed, self.step * len(self.phases) + index, slice_index)
+            part = batch[rows]
+            share = len(part) / len(batch)
+            with self.engine.arithmetic():
+                loss = phase.loss(part)
+            total = torch.stack([term.float() for term in loss.terms.values()]).sum()
+            (total * (share * phase.gain)).backward()
+            for name, value in {"loss": total, **loss.terms, **loss.stats}.items():
+                sums[name] = sums.get(name, 0) + value.detach().float() * share
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        values = {f"{phase.name}/{name}": float(value) for name, value in (sums | {"gradient_norm": norm}).items()}
+        self._refuse_nonfinite(values)
+        if self.config.clip_norm:
+            torch._foreach_mul_(gradients, min(1.0, self.config.clip_norm / (float(norm) + 1e-12)))
+        if self.config.l1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.add_(parameter.detach().sign(), alpha=self.config.l1)
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * lr_factor
+        optimizer.step()
+        return values
+
+    def _refuse_nonfinite(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            if not abs(value) < float("inf"):
+                raise NumericsError(
+                    f"step {self.step}: {name} became {value}; the last checkpoint is kept. "
+                    f"Try a lower --train.lr (now {self.config.lr:g}), --train.clip-norm 1, "
+                    f"or --train.precision float32"
+                )
+
+    def state(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+        """All that later steps depend on: (parts of tensors by name, JSON facts). The inverse is `load_state`."""
+        moments: dict[str, Tensor] = {}
+        for number, optimizer in enumerate(self.optimizers.values()):
+            for index, state in optimizer.state_dict()["state"].items():
+                for name, value in state.items():
+                    if value is not None:  # SGD without momentum stores None
+                        moments[f"{number}.{index}.{name}"] = torch.as_tensor(value)
+        parts = {
+            "objective": self.objective.state_dict(),
+            "average": self.ema.model.state_dict(),
+            "optimizers": moments,
+        }
+        return parts, {"seen_images": self.seen_images, "plateau": self.plateau.state}
+
+    def load_state(self, step: int, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
+        """Go on from `state()` as it was after `step` steps.
+
+        Raises CheckpointError where the tensors do not fit the objective.
+        """
+        try:
+            self.objective.load_state_dict(parts["objective"])
+            self.ema.model.load_state_dict(parts["average"])
+        except RuntimeError as error:
+            raise CheckpointError(f"the checkpoint of step {step} does not fit this family: {error}") from None
+        for number, optimizer in enumerate(self.optimizers.values()):
+            states: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in parts["optimizers"].items():
+                owner, index, name = key.split(".", 2)
+                if int(owner) == number:
+                    states.setdefault(int(index), {})[name] = tensor
+            optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+        self.step, self.seen_images = step, int(facts["seen_images"])
+        self.plateau.state = dict(facts["plateau"])
+
+
+def _parameters(objective: Objective, updates: tuple[str, ...]) -> list[nn.Parameter]:
+    """The weights of some submodules, each once, in a fixed order."""
+    found = {id(p): p for name in updates for p in objective.get_submodule(name).parameters()}
+    return list(found.values())
+
+
+def _slices(batch_size: int, slices: int) -> list[slice]:
+    """Cut [0, batch_size) into as equal parts as possible; fewer where there are not enough images."""
+    edges = [batch_size * index // slices for index in range(slices + 1)]
+    return [slice(low, high) for low, high in itertools.pairwise(edges) if high > low]
+
+
+def make_optimizer(
+    parameters: list[nn.Parameter], config: TrainConfig, override: PhaseOptimizer, device: str
+) -> torch.optim.Optimizer:
+    """The run's optimizer over `parameters`; weight decay spares biases, gains and other vectors."""
+    lr = override.lr or config.lr
+    betas = override.betas or (config.beta1, config.beta2)
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay, "peak_lr": lr},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "peak_lr": lr},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=betas[0], nesterov=betas[0] > 0)
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=lr, alpha=betas[1], foreach=True)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=lr, betas=betas, fused=device in ("cpu", "cuda"))

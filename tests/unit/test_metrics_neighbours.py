@@ -1,0 +1,172 @@
+"""Precision, recall, density, coverage and nearest distances: tables by hand, ties, brute force, expectations."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from figment.core.errors import DataError
+from figment.core.types import Sample
+from figment.metrics import _neighbours, density_coverage, nearest, precision_recall
+
+
+def prdc(real, fake, k, closed):
+    """(precision, recall, density, coverage)"""
+    fake_hit, real_hit = precision_recall.manifold_hits(real, fake, k=k, closed=closed)
+    hits, covered = density_coverage.ball_hits(real, fake, k=k, closed=closed)
+    return fake_hit.mean(), real_hit.mean(), hits.mean() / k, covered.mean()
+
+
+def line(*points):
+    return np.array(points, dtype=float)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("fake", "closed", "expected"),
+    [
+        ([0.5, 10], False, (0.5, 1, 1, 0.5)),
+        ([0.5, 10], True, (0.5, 1, 1, 0.5)),
+        ([0.5, 10, 11], False, (1 / 3, 1, 2 / 3, 0.5)),
+        ([0.5, 10, 11], True, (1 / 3, 1, 2 / 3, 0.5)),
+        ([1, 4], False, (0.5, 1, 0.5, 0.25)),
+        ([1, 4], True, (1, 1, 2, 1)),
+        ([0, 1, 2, 3], False, (1, 1, 1, 1)),
+        ([0, 1, 2, 3], True, (1, 1, 2.5, 1)),
+    ],
+)
+@pytest.mark.parametrize("offset", [0, 1e6], ids=["at 0", "far away"])
+def test_one_dimension_by_hand(fake, closed, expected, offset):
+    assert prdc(line(0, 1, 2, 3) + offset, line(*fake) + offset, k=1, closed=closed) == pytest.approx(expected)
+
+
+def brute_force(real, fake, k, closed):
+    """The definitions in integers, where ties are exact."""
+
+    def squared(a, b):
+        return np.square(a[:, None] - b[None]).sum(axis=2)
+
+    def inside(distance, radius):
+        return distance <= radius if closed else distance < radius
+
+    across = squared(real, fake)
+    real_radii, fake_radii = (np.sort(squared(z, z), axis=1)[:, k] for z in (real, fake))
+    in_real = inside(across, real_radii[:, None])
+    return (
+        in_real.any(axis=0).mean(),
+        inside(across, fake_radii).any(axis=1).mean(),
+        in_real.sum(axis=0).mean() / k,
+        in_real.any(axis=1).mean(),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 4), st.booleans(), st.integers(1, 3), st.sampled_from([0, 1000]), st.integers(0, 2**32 - 1))
+def test_ties_and_copies_count_as_the_convention_says(k, closed, width, offset, seed):
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(k + 1, 25, size=2)
+    real, fake = (rng.integers(4, size=(count, width)) + offset for count in counts)
+    # 0.1 is not exact in binary: distances that are equal on paper differ in the last digit.
+    assert prdc(0.1 * real, 0.1 * fake, k, closed) == pytest.approx(brute_force(real, fake, k, closed), rel=1e-12)
+
+
+def test_blocks_do_not_change_the_values(monkeypatch):
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(31, 4)), rng.normal(size=(17, 4))
+    whole, distances = prdc(real, fake, 3, True), _neighbours.nearest_distances(real, fake)
+    for numbers in (1, 40, 100):
+        monkeypatch.setattr(_neighbours, "_BLOCK", numbers)
+        assert prdc(real, fake, 3, True) == whole
+        np.testing.assert_array_equal(_neighbours.nearest_distances(real, fake), distances)
+
+
+@pytest.mark.parametrize(("num_real", "num_fake"), [(60, 60), (40, 90)])
+def test_equal_distributions_score_as_expected(num_real, num_fake):
+    """Density 1 and coverage 1 - prod (N - i) / (N + M - i); in two dimensions, without hubs, few seeds suffice."""
+    rng = np.random.default_rng(1)
+    scores = [
+        density_coverage.score(real=Sample(rng.normal(size=(num_real, 2))), fake=Sample(rng.normal(size=(num_fake, 2))))
+        for _ in range(150)
+    ]
+    missed = np.prod([(num_real - i) / (num_real + num_fake - i) for i in range(1, density_coverage.K + 1)])
+    assert np.mean([score["density"] for score in scores]) == pytest.approx(1, abs=0.03)
+    assert np.mean([score["coverage"] for score in scores]) == pytest.approx(1 - missed, abs=0.01)
+
+
+def test_agrees_with_prdc(capsys):
+    oracle = pytest.importorskip("prdc")
+    rng = np.random.default_rng(2)
+    real, fake = rng.normal(size=(150, 16)), 0.9 * rng.normal(size=(120, 16)) + 0.1
+    expected = oracle.compute_prdc(real, fake, nearest_k=5)
+    assert prdc(real, fake, 5, closed=False) == pytest.approx(
+        tuple(expected[name] for name in ("precision", "recall", "density", "coverage")), rel=1e-9
+    )
+
+
+def test_conventions_of_the_metrics():
+    """K of the papers, balls with their surface for precision and recall, without it for density and coverage."""
+    rng = np.random.default_rng(3)
+    real, fake = rng.integers(9, size=(2, 40, 4)) + np.array([0, 2])[:, None, None]
+    sides = {"real": Sample(real), "fake": Sample(fake)}
+    assert tuple(precision_recall.score(**sides).values()) == pytest.approx(brute_force(real, fake, 3, True)[:2])
+    assert tuple(density_coverage.score(**sides).values()) == pytest.approx(brute_force(real, fake, 5, False)[2:])
+
+
+@pytest.mark.parametrize(("metric", "needed"), [(precision_recall, 4), (density_coverage, 6)])
+def test_too_few_pictures_are_refused_with_their_number(metric, needed):
+    with pytest.raises(DataError, match=f"needs at least {needed} real pictures and was given {needed - 1}"):
+        metric.score(real=Sample(np.zeros((needed - 1, 2))), fake=Sample(np.zeros((9, 2))))
+    enough = Sample(np.random.default_rng(4).normal(size=(needed, 2)))
+    assert all(np.isfinite(value) for value in metric.score(real=enough, fake=enough).values())
+
+
+# Nearest training picture
+
+
+def nearest_scores(real, fake, train):
+    return nearest.score(real=Sample(real), fake=Sample(fake), train=Sample(train))
+
+
+def test_nearest_by_hand():
+    train, held_out = line(0, 100), line(1, 97, 102)  # 1, 3 and 2 away
+    assert nearest_scores(held_out, line(4, 100, 92), train)["nearest"] == pytest.approx((4 + 0 + 8) / 3 / 2)
+
+
+def test_novel_by_hand():
+    held_out = line(*range(1, 102))  # 1 to 101 away from 0: the 1% quantile is 2
+    scores = nearest_scores(held_out, line(0, 1, 2, 2.5, 50), line(0))
+    assert scores["novel"] == pytest.approx(2 / 5)
+
+
+def test_copies_of_the_training_set_are_found_wherever_it_lies():
+    rng = np.random.default_rng(5)
+    train, held_out = rng.normal(size=(200, 8)) + 1e4, rng.normal(size=(50, 8)) + 1e4
+    assert nearest_scores(held_out, train[::2], train) == {"nearest": 0, "novel": 0}
+
+
+def test_unseen_pictures_are_novel():
+    rng = np.random.default_rng(6)
+    train, held_out, fake = (rng.normal(size=(count, 4)) for count in (500, 1000, 1000))
+    assert nearest_scores(held_out, held_out, train)["nearest"] == pytest.approx(1, rel=1e-12)
+    scores = nearest_scores(held_out, fake, train)
+    assert scores["nearest"] == pytest.approx(1, abs=0.05)
+    assert scores["novel"] == pytest.approx(0.99, abs=0.01)
+
+
+def test_a_few_copies_show_in_novel():
+    rng = np.random.default_rng(7)
+    train, held_out, fake = (rng.normal(size=(400, 6)) for _ in range(3))
+    before = nearest_scores(held_out, fake, train)["novel"]
+    assert nearest_scores(held_out, np.concatenate([fake[:300], train[:100]]), train)["novel"] < before - 0.2
+
+
+def test_scale_does_not_matter():
+    rng = np.random.default_rng(8)
+    train, held_out, fake = (rng.normal(size=(30, 6)) for _ in range(3))
+    scores = nearest_scores(held_out, fake, train)
+    assert nearest_scores(7 * held_out, 7 * fake, 7 * train) == pytest.approx(scores, rel=1e-9)
+
+
+def test_held_out_copies_cannot_be_a_measure():
+    train = np.random.default_rng(9).normal(size=(5, 3))
+    with pytest.raises(DataError, match="all 3 held-out ones are copies"):
+        nearest_scores(train[:3], train, train)
