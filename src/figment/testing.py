@@ -143,10 +143,10 @@ def check_family_resumes(name: str, folder: Path) -> None:
 def check_family_rows(name: str, folder: Path) -> None:
     """A picture of a seed is the same alone and in a batch, within one grey level."""
     model, spec = _objective(name, SPECS[0]).model.eval(), SPECS[0]
-    if not isinstance(model, Generates):
-        return
     for parameter in model.parameters():  # weights that start at 0 would hide a mixture of rows
         torch.nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(1))
+    if not isinstance(model, Generates):
+        return
     condition = _condition(spec, 4)
     with torch.no_grad():
         together = model.generate(noise(range(4), model), condition)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from figment.core.images import encode_png
+from figment.core.images import encode_png, grid
 from figment.data.store import Store
 from figment.evaluate.runs import Reference
+from figment.pages import data_report as data_page
 from figment.pages.run_report import Curve, Neighbour, Picture, write
 from figment.train.run import read_run
 from figment.train.runlog import read_log
 from figment.version import VERSION
 
 NEIGHBOURS = 8
+SHEET = 48
 
 
 def write_make_report(
@@ -116,3 +118,35 @@ def _nearest(of: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         places.append(place)
         distances.append(np.sqrt(square[np.arange(len(block)), place].clip(0)))
     return np.concatenate(distances), np.concatenate(places)
+
+
+def write_data_report(path: Path, store: Store) -> None:
+    """The report of a dataset: what it holds, what it looks like, what it refused."""
+    balance = {split: _balance(store, split) for split in store.counts}
+    brightness = np.concatenate([store.images(split).mean((1, 2, 3)) for split in store.counts])
+    counts, edges = np.histogram(brightness, bins=32, range=(0, 255))
+    data_page.write(
+        path,
+        title=store.path.resolve().name,
+        card=store.card,
+        sheets=[sheet for split in store.counts for sheet in _sheets(store, split)],
+        histograms=[data_page.Histogram("Brightness", "mean grey level", edges.tolist(), counts.tolist())],
+        balance=balance if store.spec.classes else None,
+        rejected=store.rejected(),
+    )
+
+
+def _balance(store: Store, split: str) -> dict[str, int]:
+    labels = store.labels(split)
+    return {name: int((labels == number).sum()) for number, name in enumerate(store.spec.classes)}
+
+
+def _sheets(store: Store, split: str) -> Iterator[data_page.Sheet]:
+    """A contact sheet for every class of a split, or one for the split: up to SHEET pictures, spread evenly."""
+    labels, images = store.labels(split), store.images(split)
+    groups = {name: np.flatnonzero(labels == number) for number, name in enumerate(store.spec.classes)}
+    for title, rows in (groups or {split: np.arange(len(images))}).items():
+        if len(rows):
+            shown = rows[np.linspace(0, len(rows) - 1, min(len(rows), SHEET)).round().astype(np.int64)]
+            png = encode_png(grid(np.asarray(images[shown]), 12))
+            yield data_page.Sheet(title, png, group=split, count=len(rows))

@@ -26,8 +26,7 @@ class Engine:
 
     def place(self, module: nn.Module) -> nn.Module:
         """The module on this device, its convolution weights in this layout."""
-        module = module.to(self.device)
-        return module.to(memory_format=self._memory_format)
+        return module.to(self.device).to(memory_format=self._memory_format)  # type: ignore[call-overload]
 
     def put(self, batch: Batch) -> Batch:
         """The batch on this device, its images in this layout."""

@@ -160,7 +160,7 @@ class Sample:
 
     def __getitem__(self, rows: Any) -> Sample:
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
-        return Sample(**{name: None if value is None else value[rows] for name, value in parts.items()})
+        return replace(self, **{name: value[rows] for name, value in parts.items() if value is not None})
 
 
 # Capabilities: what a model can do. Structural: a model has one by having its methods. An edit or metric asks for

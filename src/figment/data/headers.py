@@ -14,7 +14,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a bomb: a quarter of a gigabyte as RGB
 
-_ORIENTATION_TAG = 0x0112
+ORIENTATION_TAG = 0x0112
 _QUARTER_TURNED = (5, 6, 7, 8)
 
 
@@ -52,8 +52,9 @@ def warnings_as_errors() -> warnings.catch_warnings:
 
 def upright_size(picture: Image) -> tuple[int, int]:
     """(height, width) of an opened picture after its EXIF orientation is applied."""
-    quarter_turned = picture.getexif().get(_ORIENTATION_TAG) in _QUARTER_TURNED
-    return (picture.width, picture.height) if quarter_turned else (picture.height, picture.width)
+    # The size that Pillow gives for a TIFF is upright already.
+    is_turned = picture.format != "TIFF" and picture.getexif().get(ORIENTATION_TAG) in _QUARTER_TURNED
+    return (picture.width, picture.height) if is_turned else (picture.height, picture.width)
 
 
 def one_line(error: Exception) -> str:

@@ -8,6 +8,9 @@ import lzma
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,32 +37,45 @@ def members(path: Path, packing: str) -> Iterator[Member]:
     packing: "gz", "bz2", "xz", or "tar" for none. Raises DataError where the file is damaged, ends in the middle, holds
     too many members, or unpacks like a bomb.
     """
-    num_members = 0
+    place = _Place(path)
+    with _damage(place), path.open("rb") as packed, _UNPACK[packing](packed) as unpacked:
+        stream = _Metered(path, packed, unpacked)
+        # tarfile only ever calls .read of what it is given here.
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as archive:  # type: ignore[call-overload]
+            for info in archive:
+                place.num_members += 1
+                if place.num_members > MAX_MEMBERS:
+                    raise DataError(f"{path}: holds more than {MAX_MEMBERS:,} members; split it into several archives")
+                stream.limit = info.offset_data + info.size + MAX_HEADER_BYTES
+                key = member_key(info.name)
+                if not info.isdir() and is_candidate(key):
+                    yield Member(key, partial(_read, place, archive, info), _refusal(key, info))
+                archive.members = []  # or the names of all members stay in memory
+
+
+@dataclass
+class _Place:
+    """How far into an archive reading has come."""
+
+    path: Path
+    num_members: int = 0
+
+
+@contextmanager
+def _damage(place: _Place) -> Iterator[None]:
+    """Say of damage where it is. A stream cannot go on behind it, so it ends the reading."""
     try:
-        with path.open("rb") as packed, _UNPACK[packing](packed) as unpacked:
-            stream = _Metered(path, packed, unpacked)
-            # tarfile only ever calls .read of what it is given here.
-            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as archive:  # type: ignore[call-overload]
-                for info in archive:
-                    num_members += 1
-                    if num_members > MAX_MEMBERS:
-                        raise DataError(f"{path}: holds more than {MAX_MEMBERS:,} members; split it into several")
-                    stream.limit = info.offset_data + info.size + MAX_HEADER_BYTES
-                    yield from _candidate(archive, info)
-                    archive.members = []  # or the names of all members stay in memory
+        yield
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{path}: is damaged after member {num_members:,} ({error}); get it again") from None
+        where = f"after member {place.num_members:,} ({error})"
+        raise DataError(f"{place.path}: is damaged {where}; download or pack it again") from None
 
 
-def _candidate(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[Member]:
-    def read() -> bytes:
-        content = archive.extractfile(info)
-        assert content is not None  # only links and devices have none, and those are refused
+def _read(place: _Place, archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    content = archive.extractfile(info)
+    assert content is not None  # only links and devices have none, and those are refused
+    with _damage(place):
         return content.read()
-
-    key = member_key(info.name)
-    if not info.isdir() and is_candidate(key):
-        yield Member(key, read, _refusal(key, info))
 
 
 def _refusal(key: str, info: tarfile.TarInfo) -> str | None:

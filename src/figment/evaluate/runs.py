@@ -13,7 +13,9 @@ from figment.core import plugins
 from figment.core.checkpoint import LoadedModel
 from figment.core.errors import CapabilityError, DataError
 from figment.core.noise import mix
-from figment.core.types import Classifies, Generates, Sample
+from figment.core.types import Classifies, Generates, Record, Sample
+from figment.data.pixels import to_channels
+from figment.data.source import resolve
 from figment.data.store import Store
 from figment.evaluate.classification import classification
 from figment.evaluate.extract import gathered, generate, sample_of
@@ -124,9 +126,6 @@ def pictures_of(folder: Path, store: Store) -> tuple[np.ndarray, np.ndarray | No
 
     Raises DataError where a picture cannot be read or is of another size: scores would depend on how it is resized.
     """
-    from figment.core.types import Record
-    from figment.data.source import resolve
-    from figment.data.store import in_mode
 
     spec, decode = store.spec, plugins.load("steps", "decode")
     name, config = resolve(str(folder))
@@ -135,7 +134,7 @@ def pictures_of(folder: Path, store: Store) -> tuple[np.ndarray, np.ndarray | No
         decoded = decode.mend(record, decode.Config()) if isinstance(record, Record) else record
         if not isinstance(decoded, Record):
             raise DataError(f"{folder}: {decoded.key}: {decoded.reason}")
-        picture = in_mode(decoded.image, spec.channels)
+        picture = to_channels(decoded.image, spec.channels)
         if picture.shape[:2] != (spec.height, spec.width):
             size = f"{picture.shape[0]}x{picture.shape[1]}"
             raise DataError(

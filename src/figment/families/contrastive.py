@@ -75,8 +75,8 @@ class ContrastiveObjective(Objective[ContrastiveModel]):
 
     def loss(self, batch: Batch) -> Loss:
         first, second = self.view(batch.images), self.view(batch.images)
-        projected = self.project(self.model.features(torch.cat([first, second])))
-        return Loss({"nt_xent": nt_xent(*projected.chunk(2), self.config.temperature)})
+        first, second = self.project(self.model.features(torch.cat([first, second]))).chunk(2)
+        return Loss({"nt_xent": nt_xent(first, second, self.config.temperature)})
 
     def view(self, images: Tensor) -> Tensor:
         """A random part of each picture, enlarged to full size, then turned, tinted and grained."""

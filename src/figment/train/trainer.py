@@ -87,6 +87,7 @@ class Trainer:
             parameter.requires_grad_(True)
         optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
+        stats: Mapping[str, Tensor] = {}
         for slice_index, rows in enumerate(_slices(len(batch), self.config.slices)):
             seed_slice(self.seed, self.step * len(self.phases) + index, slice_index)
             part = batch[rows]
@@ -95,12 +96,14 @@ class Trainer:
                 loss = phase.loss(part)
             total = torch.stack([term.float() for term in loss.terms.values()]).sum()
             (total * (share * phase.gain)).backward()
-            for name, value in {"loss": total, **loss.terms, **loss.stats}.items():
+            stats = loss.stats
+            for name, value in {**loss.terms, "loss": total, **loss.stats}.items():
                 sums[name] = sums.get(name, 0) + value.detach().float() * share
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        values = {f"{phase.name}/{name}": float(value) for name, value in (sums | {"gradient_norm": norm}).items()}
-        self._refuse_nonfinite(values)
+        sums["gradient_norm"] = norm
+        values = {f"{phase.name}/{name}": float(value) for name, value in sums.items()}
+        self._refuse_nonfinite({name: value for name, value in values.items() if name.partition("/")[2] not in stats})
         if self.config.clip_norm:
             torch._foreach_mul_(gradients, min(1.0, self.config.clip_norm / (float(norm) + 1e-12)))
         if self.config.l1:

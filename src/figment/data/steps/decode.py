@@ -16,7 +16,7 @@ import numpy as np
 from figment.core.errors import ConfigError, did_you_mean
 from figment.core.types import Record, Rejected
 from figment.data.colour import to_srgb
-from figment.data.headers import Unreadable, one_line, open_picture, warnings_as_errors
+from figment.data.headers import ORIENTATION_TAG, Unreadable, one_line, open_picture, warnings_as_errors
 from figment.data.pixels import fewest_channels, to_channels
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ ORDER = 10
 
 _CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}
 
-_ORIENTATION_TAG = 0x0112
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -89,7 +88,7 @@ def _decode(content: bytes, moving: str) -> tuple[np.ndarray, str]:
             if is_moving and kind != "JPEG" and moving == "refuse":
                 raise Unreadable("has several frames or pages; --decode.moving first takes the first of them")
             pixels = _decode_jpeg(content, picture) if kind == "JPEG" else _decode_other(picture)
-            orientation = picture.getexif().get(_ORIENTATION_TAG, 1)
+            orientation = picture.getexif().get(ORIENTATION_TAG, 1)
     except Unreadable:
         raise
     except Exception as error:  # decoders raise anything on damaged bytes

@@ -28,9 +28,9 @@ class Config:
     """How much is held out. Left alone: a tenth as val where the source holds nothing out, else nothing."""
 
     val: float | None = None
-    """Share of the pictures to hold out as val."""
+    """Share of the pictures to hold out as val; 0 for none."""
     test: float | None = None
-    """Share of the pictures to hold out as test."""
+    """Share of the pictures to hold out as test; 0 for none."""
 
     def __post_init__(self):
         for name, share in (("val", self.val), ("test", self.test)):
@@ -80,8 +80,8 @@ def assign(classes: Mapping[str, set[str | None]], shares: Mapping[str, float]) 
     """The split of each group of equal pictures.
 
     classes: for each group, its digest in hexadecimal, the classes of its members. Every class keeps a group in
-    train, and gets one in each split of `shares` where its share comes to one or more; no split stays empty while any
-    class can spare a group.
+    train. As far as it can spare them, it gives one to each split of `shares` in which its share comes to one or more,
+    and no split with a share stays empty.
     """
     in_order = sorted(classes)  # digests sort as the numbers that are drawn
     splits = {group: _draw(group, shares) for group in in_order}
@@ -106,7 +106,7 @@ def assign(classes: Mapping[str, set[str | None]], shares: Mapping[str, float]) 
         for groups in members.values():
             if len(groups) * share >= 1 and all(splits[group] != name for group in groups):
                 hold_out(groups, name)
-        if name not in splits.values():
+        if share and name not in splits.values():
             hold_out(in_order, name)
     return splits
 

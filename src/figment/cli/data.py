@@ -1,0 +1,182 @@
+"""Make a dataset of pictures, look at it, and change what is in it: build, report, split, restore.
+
+figment data build SOURCE... --out DATASET [--size 32|48x64] [--skip STEP] [--STEP.x v] [--dry-run]
+figment data report DATASET [--out report.html]
+figment data split DATASET [--val 0.1] [--test 0.1]
+figment data restore DATASET KEY...
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from figment.cli._console import Console
+from figment.cli._parse import parse, split_first, wants_help
+from figment.core import plugins
+from figment.core.config import to_json
+from figment.core.errors import ConfigError, did_you_mean
+
+Words = Annotated[tuple[str, ...], tyro.conf.Positional]
+Folder = Annotated[Path, tyro.conf.Positional]
+
+WAYS = ("build", "report", "split", "restore")
+
+
+def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
+    way, rest = split_first(argv)
+    if way is None:
+        if argv and not wants_help(argv):
+            raise ConfigError(f"say what to do with the data: figment data {{{','.join(WAYS)}}} ...")
+        print(__doc__)
+        return None
+    if way not in WAYS:
+        raise ConfigError(f"no 'figment data {way}'{did_you_mean(way, WAYS)}")
+    return {"build": build, "report": report, "split": split, "restore": restore}[way](rest, console)
+
+
+def build(argv: Sequence[str], console: Console) -> dict[str, Any]:
+    """Read pictures from sources, keep, mend or reject them, and store them with labels, splits and reasons."""
+    about = build.__doc__ or ""
+    if wants_help(argv):  # read, not imported: help answers at once
+        parse(_build_args(()), argv, verb="data build", about=f"{about}\n\n{_step_settings()}")
+    args: Any = parse(_build_args(plugins.names("steps")), argv, verb="data build", about=about)
+    for step in args.skip:
+        plugins.require("steps", step.replace("-", "_"))
+    from figment.data import build as room
+
+    steps = {name: _changed(getattr(args, name)) for name in plugins.names("steps")}
+    skip = tuple(step.replace("-", "_") for step in args.skip)
+    config = room.BuildConfig(size=args.size, skip=skip, steps={name: made for name, made in steps.items() if made})
+    with console.progress("build") as advance:
+        if args.dry_run:
+            trial = room.dry_run(args.sources, config, progress=lambda done, total: advance(done, total, ""))
+            return _answer(None, trial.spec, trial.counts, trial.rejected, console)
+        made = room.build(
+            args.sources, args.out, config, progress=lambda done, total: advance(done, total, ""), fresh=args.fresh
+        )
+    return _answer(args.out, made.spec, made.counts, made.rejected(), console)
+
+
+def _step_settings() -> str:
+    lines = ["Steps and their settings, in the order of their names:"]
+    for step in plugins.names("steps"):
+        lines.append(f"  {step.replace('_', '-')}: {plugins.summary('steps', step)}")
+        for one in plugins.settings("steps", step):
+            lines.append(f"    --{step.replace('_', '-')}.{one.name.replace('_', '-')}: {one.help} ({one.default})")
+    return "\n".join(lines)
+
+
+def _build_args(steps: Sequence[str]) -> type:
+    def option(kind: Any, default: Any, text: str) -> tuple[Any, Any]:
+        return Annotated[kind, tyro.conf.arg(help=text)], field(default=default)
+
+    return make_dataclass(
+        "Build",
+        [
+            (
+                "sources",
+                Annotated[Words, tyro.conf.arg(help="Folders, archives or name:argument: figment list sources.")],
+            ),
+            ("out", Annotated[Path, tyro.conf.arg(help="Dataset folder to make, or to go on with.")]),
+            (
+                "size",
+                *option(str, "", "Picture size, 32 or 48x64 (height x width); the pictures' own where they agree."),
+            ),
+            ("skip", *option(tuple[str, ...], (), "Steps to leave out: figment list steps.")),
+            ("dry_run", *option(bool, False, "Only say what would be kept and refused, and why.")),
+            ("fresh", *option(bool, False, "Delete the dataset that is there and build it again.")),
+            *((name, *_step(name)) for name in steps),
+        ],
+        frozen=True,
+    )
+
+
+def _step(name: str) -> tuple[Any, Any]:
+    config = plugins.load("steps", name).Config
+    return config, field(default=config())
+
+
+def _changed(config: Any) -> dict[str, Any]:
+    """The settings of a step that are not its defaults."""
+    usual = to_json(type(config)())
+    return {name: value for name, value in to_json(config).items() if value != usual[name]}
+
+
+def _answer(out: Path | None, spec: Any, counts: Any, rejected: Sequence[Any], console: Console) -> dict[str, Any]:
+    """Say what a dataset holds; its JSON."""
+    title = str(out) if out else "would make"
+    console.say(f"{title}: {', '.join(f'{count} {name}' for name, count in counts.items())}; {spec}")
+    reasons = Counter((row.step, row.reason) for row in rejected)
+    for (step, reason), count in reasons.most_common(10):
+        console.say(f"  refused {count} by {step}: {reason}")
+    if len(reasons) > 10:
+        console.say(f"  and {len(reasons) - 10} more reasons")
+    by_step = dict(Counter(row.step for row in rejected))
+    return {"dataset": str(out or ""), "spec": to_json(spec), "counts": dict(counts), "rejected": by_step}
+
+
+@dataclass(frozen=True)
+class Report:
+    dataset: Folder
+    """Dataset to look at."""
+    out: Path | None = None
+    """HTML file to write; DATASET/report.html otherwise."""
+
+
+def report(argv: Sequence[str], console: Console) -> dict[str, Any]:
+    """Write one offline HTML page: contact sheets, class balance, histograms, what was refused and why."""
+    args = parse(Report, argv, verb="data report", about=report.__doc__ or "")
+    from figment.cli._report import write_data_report
+    from figment.data.store import Store
+
+    out = args.out or args.dataset / "report.html"
+    write_data_report(out, Store(args.dataset))
+    console.say(f"open {out}")
+    return {"report": str(out)}
+
+
+@dataclass(frozen=True)
+class Split:
+    dataset: Folder
+    """Dataset whose pictures to divide anew."""
+    val: float | None = None
+    """Share held out for validation."""
+    test: float | None = None
+    """Share held out for scores."""
+
+
+def split(argv: Sequence[str], console: Console) -> dict[str, Any]:
+    """Draw the held-out pictures anew; what the source itself divided stays as it is."""
+    args = parse(Split, argv, verb="data split", about=split.__doc__ or "")
+    from figment.data.store import Store
+
+    store = Store(args.dataset)
+    config = plugins.load("steps", "split").Config
+    store.resplit(
+        config(**{name: share for name, share in (("val", args.val), ("test", args.test)) if share is not None})
+    )
+    return _answer(args.dataset, store.spec, store.counts, (), console)
+
+
+@dataclass(frozen=True)
+class Restore:
+    dataset: Folder
+    """Dataset that refused the pictures."""
+    keys: Words
+    """Keys of refused pictures, as the report names them."""
+
+
+def restore(argv: Sequence[str], console: Console) -> dict[str, Any]:
+    """Take refused pictures into the dataset after all, without the step that refused them."""
+    args = parse(Restore, argv, verb="data restore", about=restore.__doc__ or "")
+    from figment.data.store import Store
+
+    store = Store(args.dataset)
+    store.restore(args.keys)
+    return _answer(args.dataset, store.spec, store.counts, store.rejected(), console)
