@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from figment.version import VERSION as __version__
+from figment.version import VERSION
 
-__all__ = ["__version__", "load"]
+__all__ = ["load"]
+
+__version__ = VERSION
 
 
 def load(path: str | Path) -> Any:
     """The trained model in `path` (a run folder or its `model/`), in evaluation mode.
 
     >>> model = figment.load("runs/digits")                       # doctest: +SKIP
-    >>> images = model.generate(figment.noise([0, 1], model))     # doctest: +SKIP
+    >>> images = model.generate(noise([0, 1], model))     # doctest: +SKIP
     """
     from figment.core.checkpoint import load_model
 

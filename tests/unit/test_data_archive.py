@@ -73,6 +73,16 @@ def test_backslashes_of_old_windows_tools_are_folders(tmp_path):
     assert (record.key, record.split, record.label) == ("train/cat/1.png", "train", "cat")
 
 
+def test_a_tar_of_the_oldest_kind_is_known(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {"1.png": png(1)})
+    content = bytearray(path.read_bytes())
+    content[257:265] = bytes(8)  # no magic
+    content[148:156] = b" " * 8
+    content[148:156] = b"%06o\0 " % sum(content[:512])
+    path.write_bytes(content)
+    assert [record.key for record in read(path)] == ["1.png"]
+
+
 # Hostile members.
 
 
@@ -173,7 +183,7 @@ def test_a_damaged_header_in_the_middle_of_a_tar_is_an_error(tmp_path):
     content = bytearray(path.read_bytes())
     content[content.index(b"2.png") + 150] ^= 0xFF  # in the checksum
     path.write_bytes(content)
-    with pytest.raises(DataError, match="a.tar: is damaged after member 2"):
+    with pytest.raises(DataError, match=r"a\.tar: is damaged after member 2"):
         read(path)
 
 
@@ -192,7 +202,7 @@ def test_a_damaged_zip_member_is_refused_alone(tmp_path):
 def test_a_zip_that_ends_in_the_middle_is_an_error(tmp_path):
     path = write_zip(tmp_path / "a.zip", FILES)
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(DataError, match="a.zip: is damaged .*; download or pack it again"):
+    with pytest.raises(DataError, match=r"a\.zip: is damaged .*; download or pack it again"):
         read(path)
 
 
@@ -225,7 +235,7 @@ def test_an_archive_without_pictures_is_an_error(tmp_path, name):
 def test_an_empty_packed_file_is_an_error(tmp_path):
     path = tmp_path / "a.tar.gz"
     path.write_bytes(gzip.compress(b""))
-    with pytest.raises(DataError, match="a.tar.gz: is damaged after member 0"):
+    with pytest.raises(DataError, match=r"a\.tar\.gz: is damaged after member 0"):
         read(path)
 
 

@@ -70,7 +70,7 @@ def test_nothing_is_dropped_silently(tmp_path, photos):
     store = build([str(photos)], tmp_path / "out")
     assert store.rejected() == [
         Rejected("cat/copy.png", "exact_duplicates", "same pixels as cat/0.png"),
-        Rejected("dog/cut.png", "decode", "damaged: broken PNG file (chunk b'')") if False else store.rejected()[1],
+        Rejected("dog/cut.png", "decode", "damaged: image file is truncated"),
         Rejected("dog/not.png", "decode", "not a picture in a known format; known are JPEG, PNG, WEBP, GIF, BMP, TIFF"),
         Rejected("emu/tiny.png", "min_size", "4x4 is smaller than 8 pixels"),
     ]
@@ -89,7 +89,7 @@ def test_shards_are_plain_webdataset_tars(tmp_path, photos):
         about = json.loads(shard.extractfile("000000000.json").read())
     assert about["key"] == "cat/0.png" and about["label"] == "cat"
     with tarfile.open(tmp_path / "out/rejected/000000000.tar") as shard:
-        assert [name for name in shard.getnames() if name.endswith(".png")] == [f"{id:09d}.png" for id in (24, 26, 39)]
+        assert [name for name in shard.getnames() if name.endswith(".png")] == [f"{id:09d}.png" for id in (25, 26, 39)]
 
 
 def test_the_card_has_the_statistics_of_the_pixels(tmp_path, photos):
@@ -258,6 +258,21 @@ def test_fresh_removes_a_dataset_and_nothing_else(tmp_path, photos):
     assert (stranger / "a.txt").exists()
 
 
+def test_a_clearing_that_was_killed_leaves_a_place_to_build_in(tmp_path, photos):
+    build([str(photos)], tmp_path / "out")
+    expected = everything(tmp_path / "out")
+    (tmp_path / "out/shards/left over.tar").write_bytes(b"")
+    child = os.fork()
+    if child == 0:
+        sys.addaudithook(lambda name, _: os.kill(os.getpid(), signal.SIGKILL) if name == "shutil.rmtree" else None)
+        build([str(photos)], tmp_path / "out", fresh=True)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and not (tmp_path / "out/card.json").exists()
+    build([str(photos)], tmp_path / "out")
+    assert everything(tmp_path / "out") == expected
+
+
 def test_a_dry_run_says_what_a_build_does_and_writes_nothing(tmp_path, photos):
     before = sorted(tmp_path.rglob("*"))
     rehearsal = dry_run([str(photos)])
@@ -330,9 +345,9 @@ def test_a_build_that_is_killed_at_any_file_goes_on_to_the_same_dataset(tmp_path
 def test_a_build_that_is_killed_again_and_again_ends_the_same(tmp_path, photos, small_groups):
     build([str(photos)], tmp_path / "whole")
     num_killed = 0
-    while build_until_killed(photos, tmp_path / "out", event=3):
+    while build_until_killed(photos, tmp_path / "out", event=5):
         num_killed += 1
-    assert num_killed >= 3
+    assert num_killed >= 2
     assert everything(tmp_path / "out") == everything(tmp_path / "whole")
 
 
@@ -379,7 +394,7 @@ def test_a_source_that_changed_since_the_interruption_is_noticed(tmp_path, photo
     interrupt(photos, tmp_path / "out")
     (photos / "cat/1.png").write_bytes(png(99))
     with pytest.raises(
-        DataError, match="the source has changed at 'cat/1.png' since this build was interrupted; give --out"
+        DataError, match=r"the source has changed at 'cat/1\.png' since this build was interrupted; give --out"
     ):
         build([str(photos)], tmp_path / "out")
     build([str(photos)], tmp_path / "out", fresh=True)

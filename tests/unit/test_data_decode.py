@@ -279,5 +279,5 @@ def test_pixels_of_a_source_pass_as_they_are():
 
 
 def test_settings_that_there_are_not_are_named():
-    with pytest.raises(ConfigError, match="--decode.mode gray: not one of its values; did you mean 'grey'?"):
+    with pytest.raises(ConfigError, match=r"--decode\.mode gray: not one of its values; did you mean 'grey'\?"):
         Config(mode="gray")  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ def test_pictures_that_are_too_small_are_refused(height, width, passes):
 
 
 def test_a_smallest_size_below_one_is_an_error():
-    with pytest.raises(ConfigError, match="--min-size.pixels 0: give a number at least 1"):
+    with pytest.raises(ConfigError, match=r"--min-size\.pixels 0: give a number at least 1"):
         min_size.Config(pixels=0)
 
 

@@ -94,14 +94,17 @@ def _bar(title: str) -> Iterator[Advance]:
 
 def _plain(title: str) -> Advance:
     started = shown = time.monotonic()
+    first: tuple[int, float] | None = None
 
     def advance(done: int, total: int | None, note: str = "") -> None:
-        nonlocal shown
+        nonlocal shown, first
         now = time.monotonic()
+        first = first or (done, now)  # what came before the first report, or was done before a resume, has no pace
         if now - shown < PLAIN_SECONDS and done != total:
             return
         shown = now
-        left = f", {(now - started) / done * (total - done):.0f} s left" if total and 0 < done < total else ""
+        pace = (now - first[1]) / (done - first[0]) if done > first[0] else 0.0
+        left = f", {pace * (total - done):.0f} s left" if total and pace and done < total else ""
         of = f"/{total}" if total else ""
         print(f"{title}: {done}{of} in {now - started:.0f} s{left} {note}".rstrip(), file=sys.stderr, flush=True)
 

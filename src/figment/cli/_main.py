@@ -40,15 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(argv, console)
     except FigmentError as error:
         return console.fail(str(error), 2)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         if error.errno in REFUSALS:
             return console.fail(f"{error.filename or 'the output'}: {REFUSALS[error.errno]}", 2)
         raise
     except KeyboardInterrupt:
         return console.fail("interrupted; everything is saved, give the same command again to go on", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _dispatch(argv: list[str], console: Console) -> int:

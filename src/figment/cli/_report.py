@@ -98,6 +98,7 @@ def curves(run: Path) -> list[Curve]:
 def neighbours(fake: Any, reference: Reference) -> list[Neighbour]:
     """The generated pictures that lie nearest to a training picture, each beside it."""
     train, real = reference.train, reference.real
+    assert train.images is not None
     distances, places = _nearest(fake.features, train.features)
     usual = float(np.median(_nearest(real.features, train.features)[0]))
     return [

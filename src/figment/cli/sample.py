@@ -32,7 +32,7 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
     loaded = load_model(Path(run))
     family = plugins.load("families", loaded.family)
     args: Any = parse(_args(getattr(family, "Sampling", None)), rest, verb="sample RUN", about=__doc__ or "")
-    settings = getattr(args, "sampling", None)
+    settings: Any = getattr(args, "sampling", None)
     if args.sampler:
         if not hasattr(settings, "sampler"):
             raise ConfigError(
@@ -63,7 +63,7 @@ def sample(
     seeds = list(range(seed, seed + num))
     with console.progress("sample") as advance:
         pixels = gathered(generate(loaded.model, seeds, labels, settings), advance, num)
-    recipe = {"figment": VERSION, "run": loaded.digest, "family": loaded.family, "label": label}
+    recipe: dict[str, Any] = {"figment": VERSION, "run": loaded.digest, "family": loaded.family, "label": label}
     recipe["settings"] = to_json(settings) if settings else {}
     if out.suffix.lower() == ".png":
         columns = len(loaded.spec.classes) if label == "all" and 2 <= len(loaded.spec.classes) <= 16 else None

@@ -14,15 +14,19 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from figment.core.noise import mix
 from figment.core.types import Batch
 
+Precision = Literal["float32", "bfloat16"]
+Layout = Literal["contiguous", "channels_last"]
+Kernel = Literal["math", "flash"]
+
 
 @dataclass(frozen=True)
 class Engine:
     """Where and how numbers are computed; chosen once for a run, and part of its config."""
 
     device: str = "cpu"
-    precision: Literal["float32", "bfloat16"] = "float32"
-    layout: Literal["contiguous", "channels_last"] = "contiguous"
-    attention: Literal["math", "flash"] = "math"
+    precision: Precision = "float32"
+    layout: Layout = "contiguous"
+    attention: Kernel = "math"
 
     def place(self, module: nn.Module) -> nn.Module:
         """The module on this device, its convolution weights in this layout."""

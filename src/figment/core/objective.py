@@ -8,7 +8,6 @@ from torch import nn
 
 from figment.core.types import Batch, Loss, Phase
 
-
 M = TypeVar("M", bound=nn.Module)
 
 

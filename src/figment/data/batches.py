@@ -22,7 +22,7 @@ class Batches:
     step s takes the s-th run of `batch_size` from it. A dataset smaller than a batch simply repeats within one.
     """
 
-    def __init__(self, store: Store, split: str, batch_size: int, *, seed: int = 0, augment: Augment = Augment()):  # noqa: B008
+    def __init__(self, store: Store, split: str, batch_size: int, *, seed: int = 0, augment: Augment = Augment()):
         self.images = store.images(split)
         self.labels = store.labels(split) if store.spec.classes else None
         self.attributes = store.attributes(split) if store.spec.attributes else None
@@ -44,11 +44,6 @@ class Batches:
         batch = self.take(rows)
         images = augment(batch.images, self.augment, seed=self.seed, epochs=epochs, indices=rows)
         return Batch(images, batch.condition)
-
-    def in_order(self) -> list[Batch]:
-        """Every picture once, in the dataset's order, as it is: for validation and scores. The last may be short."""
-        edges = range(0, len(self), self.batch_size)
-        return [self.take(np.arange(low, min(low + self.batch_size, len(self)))) for low in edges]
 
     def take(self, rows: np.ndarray) -> Batch:
         """The pictures of some rows of the split, unchanged."""

@@ -8,7 +8,9 @@ outcome is the same. The steps for the whole dataset come at the end, then the c
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,14 +30,13 @@ from figment.data.source import CARD, INDEX
 from figment.data.store import Store
 from figment.data.workers import in_order
 
-GROUP_PICTURES = 4096  # committed at once: what a killed build has to do again
+GROUP_PICTURES = 1024  # committed at once: what a killed build has to do again
 GROUP_BYTES = 128 * 2**20
 CHUNK_PICTURES = 128  # sent to a worker at once
 CHUNK_BYTES = 8 * 2**20
 
 Progress = Callable[[int, int | None], None]
 
-_OWN_PARTS = (CARD, INDEX, f"{INDEX}-wal", f"{INDEX}-shm", "report.html", "shards", "rejected", "cache", "judges")
 _WAY_OUT = "give --out another folder, or --fresh to build it again"
 
 
@@ -115,6 +116,8 @@ def _make(out: Path, plan: Plan, progress: Progress | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with Index(out / INDEX) as index:
         index.lock()
+        if index.get_state("recipe") is None:
+            _remove_parts(out)  # of a dataset that was being cleared when that was cut short
         # Steps for the whole dataset come last, so that until then their settings may still be changed.
         if change := difference(index.get_state("early_recipe") or plan.early_recipe, plan.early_recipe):
             raise DataError(f"{out}: holds an unfinished build of another recipe ({change}); {_WAY_OUT}")
@@ -132,16 +135,18 @@ def _fill(index: Index, root: Path | None, plan: Plan, progress: Progress | None
     done = _skip_committed(index, records)
     group: list[Outcome] = []
     num_bytes = 0
-    for outcomes in in_order(partial(_work, plan.chain), _chunks(records, done)):
-        for outcome in outcomes:
-            group.append(outcome)
-            num_bytes += len(outcome.members)
-            if len(group) >= GROUP_PICTURES or num_bytes >= GROUP_BYTES:
-                _commit(index, root, group)
-                group, num_bytes = [], 0
-        done += len(outcomes)
-        if progress:
-            progress(done, plan.total)
+    # Closed, so that its processes end at once, whatever happens here.
+    with closing(in_order(partial(_work, plan.chain), _chunks(records, done))) as answers:
+        for outcomes in answers:
+            for outcome in outcomes:
+                group.append(outcome)
+                num_bytes += len(outcome.members)
+                if len(group) >= GROUP_PICTURES or num_bytes >= GROUP_BYTES:
+                    _commit(index, root, group)
+                    group, num_bytes = [], 0
+            done += len(outcomes)
+            if progress:
+                progress(done, plan.total)
     if group:
         _commit(index, root, group)
 
@@ -222,12 +227,34 @@ def _finish(index: Index, plan: Plan) -> dict[str, Any]:
 
 
 def _clear(out: Path) -> None:
-    """Remove a dataset, and nothing that figment did not write. The card goes first: what is left is unfinished."""
+    """Empty a dataset, and remove nothing that figment did not write; a build finds it as if it were new.
+
+    An empty index takes the old one's place in one move. Killed before that, the dataset is there, or unfinished;
+    killed after, what is left over is removed by the next build.
+    """
     if not (out / INDEX).exists() and not (out / CARD).exists():
         return
-    for name in _OWN_PARTS:
-        part = out / name
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink(missing_ok=True)
+    try:
+        with Index(out / INDEX) as index:
+            index.lock()  # not while another build is at work
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        pass  # damaged, which is why it is to be cleared
+    (out / CARD).unlink(missing_ok=True)
+    fresh = out / f"{INDEX}.tmp"
+    fresh.unlink(missing_ok=True)
+    with Index(fresh):
+        pass
+    for journal in (f"{INDEX}-wal", f"{INDEX}-shm"):
+        (out / journal).unlink(missing_ok=True)
+    fresh.replace(out / INDEX)
+    _remove_parts(out)
+
+
+def _remove_parts(out: Path) -> None:
+    """Remove all that belongs to a dataset beside its index."""
+    for name in ("shards", "rejected", "cache", "judges"):
+        if (out / name).exists():
+            shutil.rmtree(out / name)
+    (out / "report.html").unlink(missing_ok=True)

@@ -176,9 +176,10 @@ def _connect(path: Path | None) -> sqlite3.Connection:
         connection.execute("pragma synchronous = normal")
         connection.executescript(_SCHEMA)
         return connection
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         connection.close()
-        if path is None or not path.exists() or "locked" in str(error):
+        is_readonly = isinstance(error, sqlite3.OperationalError) and "locked" not in str(error)
+        if path is None or not path.exists() or not is_readonly:
             raise
         # Where the folder cannot be written, SQLite reads such a file only on the promise that nobody else writes it.
         return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True, isolation_level=None)

@@ -13,8 +13,9 @@ from figment.core import plugins
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
 from figment.data.chain import Chain, make_chain
-from figment.data.headers import open_picture, upright_size
-from figment.data.source import resolve
+from figment.data.headers import open_picture, upright_size, warnings_as_errors
+from figment.data.layout import is_hidden
+from figment.data.source import CARD, INDEX, resolve
 
 LOOKED_AT = 256  # pictures that decide the size, where none is asked for
 
@@ -67,12 +68,21 @@ def make_plan(sources: Sequence[str], config: BuildConfig) -> Plan:
     if not sources:
         raise ConfigError("no SOURCE: give a folder of pictures, an archive, or a source like digits:")
     readers = tuple(resolve(text) for text in sources)
-    counts = [plugins.load("sources", name).count(config) for name, config in readers]
-    total = None if None in counts else sum(counts)
-    plan = Plan(readers, Chain(()), total)
+    plan = Plan(readers, Chain(()), _total(readers))
     with closing(plan.records()) as records:
         first = list(islice(records, LOOKED_AT))
     return replace(plan, chain=make_chain(_settings(config, first), config.skip))
+
+
+def _total(readers: Sequence[tuple[str, Any]]) -> int | None:
+    """Records of all sources; None where one cannot tell, or does not offer to."""
+    total = 0
+    for name, config in readers:
+        count = getattr(plugins.load("sources", name), "count", lambda config: None)(config)
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def _settings(config: BuildConfig, first: Sequence[Record | Rejected]) -> dict[str, Mapping[str, Any]]:
@@ -97,7 +107,8 @@ def _size(record: Record | Rejected) -> tuple[int, int] | None:
     if not isinstance(record.image, bytes):
         return record.image.shape[0], record.image.shape[1]
     try:
-        return upright_size(open_picture(record.image))
+        with warnings_as_errors():
+            return upright_size(open_picture(record.image))
     except Exception:  # decoders raise anything on damaged bytes; the decode step will say what
         return None
 
@@ -118,12 +129,12 @@ def _prefixes(readers: Sequence[tuple[str, Any]]) -> list[str]:
 
 def refuse_place(out: Path, plan: Plan) -> None:
     """Raise DataError where a dataset must not be made: on top of something else, or within its own source."""
+    for _, config in plan.readers:
+        source = Path(config.argument)
+        if config.argument and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            raise DataError(f"{out}: lies within the source {source}; give --out a folder beside it")
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file; give --out a new folder")
-    for _, config in plan.readers:
-        if (
-            config.argument
-            and Path(config.argument).is_dir()
-            and out.resolve().is_relative_to(Path(config.argument).resolve())
-        ):
-            raise DataError(f"{out}: lies within the source {config.argument}; give --out a folder beside it")
+    has_dataset = (out / INDEX).exists() or (out / CARD).exists()
+    if out.exists() and not has_dataset and not all(is_hidden(entry.name) for entry in out.iterdir()):
+        raise DataError(f"{out}: is not empty and holds no dataset; give --out a new folder")

@@ -90,7 +90,7 @@ class Store:
         values = [
             [given.get(name, np.nan) for name in names] for given in map(json.loads, self._column("attributes", split))
         ]
-        return np.array(values, np.float32).reshape(-1, len(names))
+        return np.array(values, np.float32).reshape(len(values), len(names))
 
     def captions(self, split: str) -> list[tuple[str, ...]]:
         """The captions of each picture, maybe none."""

@@ -53,6 +53,15 @@ def members(path: Path, packing: str) -> Iterator[Member]:
                 archive.members = []  # or the names of all members stay in memory
 
 
+def is_tar(start: bytes) -> bool:
+    """Whether a file that begins with these 512 bytes is a tar, old or new; an empty one begins with zeros."""
+    try:
+        tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return bool(start) and not any(start)
+    return True
+
+
 @dataclass
 class _Place:
     """How far into an archive reading has come."""

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -24,7 +24,7 @@ ALONE_SECONDS = 0.5  # starting processes takes about as long; little work is do
 AHEAD = 2  # questions waiting for each worker, so that none is idle and memory stays bounded
 
 
-def in_order(work: Callable[[Question], Answer], questions: Iterable[Question]) -> Iterator[Answer]:
+def in_order(work: Callable[[Question], Answer], questions: Iterable[Question]) -> Generator[Answer, None, None]:
     """work(question) for each question, in order. `work` must be picklable and pure: who does it makes no difference.
 
     Raises DataError where a process dies, and whatever `work` raises.

@@ -134,6 +134,7 @@ def pictures_of(folder: Path, store: Store) -> tuple[np.ndarray, np.ndarray | No
         decoded = decode.mend(record, decode.Config()) if isinstance(record, Record) else record
         if not isinstance(decoded, Record):
             raise DataError(f"{folder}: {decoded.key}: {decoded.reason}")
+        assert not isinstance(decoded.image, bytes), "decode gives pixels"
         picture = to_channels(decoded.image, spec.channels)
         if picture.shape[:2] != (spec.height, spec.width):
             size = f"{picture.shape[0]}x{picture.shape[1]}"

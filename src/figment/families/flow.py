@@ -36,8 +36,8 @@ class Config:
     """Network; auto takes the MLP for pictures of up to 10x10 pixels, else the U-Net."""
     width: int = 64
     """Channels of the U-Net's widest level are twice this; the MLP is four times as wide."""
-    depth: int = 2
-    """Residual blocks: a level in the U-Net, twice as many in all in the MLP."""
+    depth: int = 1
+    """Residual blocks: on each level of the U-Net; the MLP has four times as many in all."""
     condition_dropout: float = 0.1
     """Share of pictures shown without their label, which guidance needs."""
     time_mean: float = 0.0
@@ -50,7 +50,7 @@ class Config:
 
     @classmethod
     def preset(cls, scale: Scale) -> Config:
-        return {"tiny": cls(width=32, depth=1), "small": cls(), "base": cls(width=128, depth=3)}[scale]
+        return {"tiny": cls(width=32), "small": cls(), "base": cls(width=128, depth=2)}[scale]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def build(config: Config, spec: ImageSpec) -> Objective:
     condition_width = 4 * config.width
     if config.net == "mlp" or (config.net == "auto" and tiny):
         size = spec.channels * spec.height * spec.width
-        net: nn.Module = ModulatedMlp(size, 4 * config.width, 2 * config.depth, condition_width)
+        net: nn.Module = ModulatedMlp(size, 4 * config.width, 4 * config.depth, condition_width)
     else:
         net = UNet(
             spec.channels,
@@ -132,7 +132,7 @@ def build(config: Config, spec: ImageSpec) -> Objective:
             widths=_widths(spec, config.width),
             depth=config.depth,
             patch=1 if tiny else 2,
-            attention_below=16,
+            attention_below=8,
             condition_width=condition_width,
         )
     return FlowObjective(FlowModel(net, spec, condition_width), config)

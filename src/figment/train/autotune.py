@@ -13,19 +13,19 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from figment.core.config import TrainConfig, to_json, write_json
-from figment.core.engine import Engine, default_device, seed_slice, seeded
+from figment.core.engine import Engine, Kernel, Layout, Precision, default_device, seed_slice, seeded
 from figment.core.objective import Objective
 from figment.core.types import Batch
 from figment.nets.blocks import PixelAttention
 
-SECONDS = 8.0
+IMAGES = 32
 LEAST_COSINE = 0.98
 
 
@@ -34,14 +34,17 @@ def choose_engine(build: Callable[[], Objective], config: TrainConfig, batch: Ba
 
     identity: JSON values that tell this model and batch from others; the choice is remembered under them.
     """
-    candidates = _candidates(config, any(isinstance(module, PixelAttention) for module in build().modules()))
-    if len(candidates) == 1:
-        return candidates[0]
-    key = [identity, platform.processor(), _cpu(), torch.__version__, torch.get_num_threads(), to_json(config)]
+    attends = any(isinstance(module, PixelAttention) for module in build().modules())
+    layouts, kernels = _candidates(config, attends)
+    if len(layouts) == len(kernels) == 1:
+        return replace(layouts[0], attention=kernels[0])
+    key = [identity, _cpu(), torch.__version__, torch.get_num_threads(), to_json(config)]
     memory = _memory_file(hashlib.sha256(json.dumps(key).encode()).hexdigest())
     if memory.exists():
         return Engine(**json.loads(memory.read_text(encoding="utf-8")))
-    best = _fastest(candidates, build, batch)
+    best = _fastest(layouts, build, batch[:IMAGES])
+    if len(kernels) > 1:
+        best = _fastest([replace(best, attention=kernel) for kernel in kernels], build, batch[:IMAGES])
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
         write_json(memory, asdict(best))
@@ -50,22 +53,21 @@ def choose_engine(build: Callable[[], Objective], config: TrainConfig, batch: Ba
     return best
 
 
-def _candidates(config: TrainConfig, attends: bool) -> list[Engine]:
-    """float32, contiguous, math first: what the others are compared with."""
-    precisions = ["float32", "bfloat16"] if config.precision == "auto" else [config.precision]
-    layouts = ["contiguous", "channels_last"] if config.layout == "auto" else [config.layout]
-    kernels = (["math", "flash"] if attends else ["math"]) if config.attention == "auto" else [config.attention]
+def _candidates(config: TrainConfig, attends: bool) -> tuple[list[Engine], list[Kernel]]:
+    """Engines of every precision and layout in question, float32 and contiguous first, and the attention kernels."""
+    precisions: list[Precision] = ["float32", "bfloat16"] if config.precision == "auto" else [config.precision]
+    layouts: list[Layout] = ["contiguous", "channels_last"] if config.layout == "auto" else [config.layout]
+    kernels: list[Kernel] = ["math", "flash"] if config.attention == "auto" else [config.attention]
     device = default_device()
-    return [Engine(device, p, layout, k) for p in precisions for layout in layouts for k in kernels]  # type: ignore[arg-type]
+    engines = [Engine(device, precision, layout, kernels[0]) for precision in precisions for layout in layouts]
+    return engines, kernels if attends else kernels[:1]
 
 
 def _fastest(candidates: list[Engine], build: Callable[[], Objective], batch: Batch) -> Engine:
+    """The quickest of the candidates whose gradients point where the first one's do."""
     reference: list[Tensor] = []
     best, best_seconds = candidates[0], float("inf")
-    deadline = time.perf_counter() + SECONDS
     for engine in candidates:
-        if time.perf_counter() > deadline:
-            break
         seconds, gradients = _trial(engine, build, batch)
         reference = reference or gradients
         if seconds < best_seconds and _cosine(gradients, reference) >= LEAST_COSINE:
@@ -74,13 +76,13 @@ def _fastest(candidates: list[Engine], build: Callable[[], Objective], batch: Ba
 
 
 def _trial(engine: Engine, build: Callable[[], Objective], batch: Batch) -> tuple[float, list[Tensor]]:
-    """Seconds of the second of two passes, and the gradients of the first."""
+    """Seconds of the quicker of the last two of three passes, and the gradients of the first."""
     with seeded(0):
-        objective = engine.place(build())
-        assert isinstance(objective, Objective)
+        objective = build()
+        engine.place(objective)
         phase = objective.phases()[0]
-        placed, gradients, seconds = engine.put(batch), [], 0.0
-        for repeat in range(2):
+        placed, gradients, seconds = engine.put(batch), [], float("inf")
+        for repeat in range(3):
             started = time.perf_counter()
             seed_slice(0, 0, 0)
             objective.zero_grad(set_to_none=True)
@@ -89,7 +91,8 @@ def _trial(engine: Engine, build: Callable[[], Objective], batch: Batch) -> tupl
             torch.stack([term.float() for term in loss.terms.values()]).sum().backward()
             if repeat == 0:
                 gradients = [p.grad.flatten().clone() for p in objective.parameters() if p.grad is not None]
-            seconds = time.perf_counter() - started
+            else:
+                seconds = min(seconds, time.perf_counter() - started)
     return seconds, gradients
 
 

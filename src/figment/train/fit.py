@@ -195,7 +195,7 @@ class _Fitting:
         return total / sum(len(batch) for batch in self.validation)
 
     def _observe(self, loss: float | None, report: Report) -> None:
-        """Take note of a validation: the log, the best so far, the plateau, and overfitting when it starts."""
+        """Take note of a validation: log, best so far, plateau, and overfitting when it starts."""
         if loss is None:
             return
         self.log.write("validation", report.step, seen_images=report.seen_images, loss=loss)
@@ -216,8 +216,8 @@ class _Fitting:
             since, best = course["best_step"], course["best_loss"]
             self.log.write("overfitting", report.step, since=since, best=best, loss=loss)
             self.warn(
-                f"overfitting since step {since}: held-out loss {best:.4g} -> {loss:.4g} while the training loss falls; "
-                "more pictures, --train.augment.flip True or --train.patience 3 help"
+                f"overfitting since step {since}: held-out loss {best:.4g} -> {loss:.4g} while training loss falls; "
+                "more pictures, --train.augment.* or --train.patience 3 help"
             )
 
     def finish(self) -> None:

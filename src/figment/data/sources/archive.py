@@ -67,7 +67,7 @@ def _kind(path: Path) -> str:
     for first, kind in _MAGIC.items():
         if start.startswith(first):
             return kind
-    if start[257:262] == b"ustar" or (start and not any(start)):
+    if tars.is_tar(start):
         return "tar"
     if re.match(rb"\s*<(!doctype|html)", start, re.IGNORECASE):
         raise DataError(f"{path}: is a web page, not an archive: the download was refused; fetch it again")
