@@ -82,7 +82,8 @@ def _code(argument: str, page: Path) -> str:
     node = ast.parse(text)
     for part in name.split("."):  # a constant begins with its name too
         node = next(one for one in node.body if getattr(one, "name", ast.unparse(one).split(" ")[0]) == part)
-    code = textwrap.dedent("\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno]))
+    first = min(one.lineno for one in (node, *getattr(node, "decorator_list", ())))
+    code = textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
     return f"`{name}` in {_link(path, page, path)}:\n\n```python\n{code}\n```"
 
 
@@ -105,7 +106,8 @@ def _settings(argument: str, page: Path) -> str:
 def _plugins(kind: str, page: Path) -> str:
     parts = []
     for name in plugins.names(kind):
-        parts += [f"## {name}", _docstring(plugins.source_file(kind, name) or Path(os.devnull))]
+        about = _docstring(plugins.source_file(kind, name) or Path(os.devnull))
+        parts += [f"## {name}", re.sub(r"Part of the data room\.\s*", "", about).strip()]
         if kind in ("sources", "steps"):
             parts.append(_settings(f"{kind}/{name}", page))
     return "\n\n".join(parts)

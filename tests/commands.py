@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +35,14 @@ class Answer:
 
     @property
     def complaint(self) -> str:
-        """The one line on standard error that a user's mistake is answered with, without its `figment: `."""
+        """The one line on standard error that a user's mistake is answered with, without its `figment: `.
+
+        Before it there may be progress, a line each ("train vae: 3/9 in 1 s"), and warnings.
+        """
         assert self.code == 2, f"exit code {self.code}, not 2; it said: {self.err or self.out}"
-        (line,) = [line for line in self.err.splitlines() if not line.startswith("warning: ")]
-        assert line.startswith("figment: "), line
+        *before, line = self.err.splitlines()
+        assert line.startswith("figment: "), self.err
+        assert all(re.match(r"warning: |[\w ]+: \d+(/\d+)? in \d+ s", earlier) for earlier in before), self.err
         return line.removeprefix("figment: ")
 
 

@@ -67,7 +67,7 @@ def test_an_unfinished_checkpoint_does_not_count(tmp_path):
 def test_pruning_keeps_the_newest_and_the_best(tmp_path):
     for step in (1, 2, 3, 4, 5):
         write(tmp_path, step, step)
-    prune(tmp_path, keep=2, best_step=2)
+    prune(tmp_path, keep=2, best_step=2, newest_step=5)
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["00000002", "00000004", "00000005"]
 
 

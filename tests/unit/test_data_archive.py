@@ -10,12 +10,12 @@ import tarfile
 import zipfile
 
 import pytest
-from pictures import classes, png, write_folder, write_tar, write_zip
 
 from figment.core.errors import DataError
 from figment.core.types import Record, Rejected
 from figment.data import members, tars, zips
 from figment.data.sources import archive, folder
+from tests.pictures import classes, png, write_folder, write_tar, write_zip
 
 FILES = {f"train/{name}": content for name, content in classes(2).items()} | {
     "test/cat/0.png": png(7),

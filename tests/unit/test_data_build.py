@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tarfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import classes, encode, jpeg, pixels, png, write_folder, write_tar, write_zip
 from PIL import Image
 
 import figment.data.build as building
@@ -25,6 +25,7 @@ from figment.data import workers
 from figment.data.build import BuildConfig, build, dry_run
 from figment.data.index import Index
 from figment.data.store import Store
+from tests.pictures import classes, encode, jpeg, pixels, png, write_folder, write_tar, write_zip
 
 MIXED = classes(12, ("cat", "dog", "emu")) | {
     "cat/copy.png": png(0),
@@ -40,6 +41,12 @@ def everything(out: Path) -> dict:
     with Index(out / "index.sqlite") as index:
         rows = list(index.rows())
     return {"files": files, "rows": rows, "card": json.loads((out / "card.json").read_text())}
+
+
+def fork() -> int:
+    """A fork of this process, which has loaded all that a build needs, so that each kill costs little."""
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # it may have threads
+        return os.fork()
 
 
 @pytest.fixture
@@ -262,7 +269,7 @@ def test_a_clearing_that_was_killed_leaves_a_place_to_build_in(tmp_path, photos)
     build([str(photos)], tmp_path / "out")
     expected = everything(tmp_path / "out")
     (tmp_path / "out/shards/left over.tar").write_bytes(b"")
-    child = os.fork()
+    child = fork()
     if child == 0:
         sys.addaudithook(lambda name, _: os.kill(os.getpid(), signal.SIGKILL) if name == "shutil.rmtree" else None)
         build([str(photos)], tmp_path / "out", fresh=True)
@@ -304,7 +311,7 @@ if __name__ == "__main__":
 
 def build_until_killed(photos: Path, out: Path, event: int) -> bool:
     """Build in a fork that kills itself at the n-th file it opens for writing or renames; whether it came to that."""
-    child = os.fork()
+    child = fork()
     if child == 0:
         seen = 0
 

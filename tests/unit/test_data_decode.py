@@ -8,7 +8,6 @@ import zlib
 
 import numpy as np
 import pytest
-from pictures import encode, jpeg, pixels, png
 from PIL import Image, ImageCms
 
 from figment.core.errors import ConfigError
@@ -16,6 +15,7 @@ from figment.core.types import Record, Rejected
 from figment.data import headers
 from figment.data.headers import open_picture, upright_size
 from figment.data.steps.decode import Config, mend
+from tests.pictures import encode, jpeg, pixels, png
 
 
 def decode(content: bytes | np.ndarray, **settings) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path
 
 import pytest
 
@@ -11,12 +10,7 @@ from figment.core.types import Record
 from figment.data.outcome import process
 from figment.data.plan import BuildConfig, make_plan
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-
-pytestmark = [
-    pytest.mark.shared,
-    pytest.mark.skipif(not SHARED.is_dir(), reason="the archives in ../shared/data are not there"),
-]
+pytestmark = pytest.mark.shared
 
 
 @pytest.mark.parametrize(
@@ -26,8 +20,8 @@ pytestmark = [
         ("cifar10-jpeg.tar.xz", None, (32, 32, 3), ("train", "airplane")),
     ],
 )
-def test_the_archives_are_read_as_they_are(name, total, shape, first):
-    plan = make_plan([str(SHARED / name)], BuildConfig())
+def test_the_archives_are_read_as_they_are(shared_data, name, total, shape, first):
+    plan = make_plan([str(shared_data / name)], BuildConfig())
     assert plan.total == total
     assert plan.recipe["steps"]["resize_crop"] == {"size": f"{shape[0]}x{shape[1]}"}
     records = list(islice(plan.records(), 50))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import classes, png, write_folder, write_zip
 
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
 from figment.data.source import resolve
 from figment.data.sources import digits, folder
+from tests.pictures import classes, png, write_folder, write_zip
 
 
 def keys(root: Path) -> list[str]:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import pixels
 from PIL import Image
 
 from figment.core.errors import ConfigError
@@ -17,6 +16,7 @@ from figment.core.types import Record, Rejected
 from figment.data.index import Index, Row
 from figment.data.steps import exact_duplicates, min_size, resize_crop, split
 from figment.data.steps.resize_crop import choose, parse
+from tests.pictures import pixels
 
 
 def record(image: np.ndarray) -> Record:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import classes, pixels, png, write_folder
 
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Rejected
@@ -16,6 +15,7 @@ from figment.data.build import BuildConfig, build
 from figment.data.index import Index
 from figment.data.steps.split import Config as Split
 from figment.data.store import Store
+from tests.pictures import classes, pixels, png, write_folder, write_zip
 
 FILES = classes(20) | {"cat/copy.png": png(0), "dog/cut.png": png(5000)[:-40], "dog/tiny.png": png(5001, 4, 5)}
 
@@ -304,8 +304,6 @@ def test_what_cannot_be_restored_says_why_and_changes_nothing(store, key, messag
 
 
 def test_a_member_of_an_archive_that_was_refused_unread_cannot_be_restored(tmp_path):
-    from pictures import write_zip
-
     path = write_zip(tmp_path / "a.zip", {"../1.png": png(1), "2.png": png(2)})
     store = build([str(path)], tmp_path / "out")
     with pytest.raises(DataError, match=r"it cannot be read \(archive: its path leads out of the archive"):

@@ -40,7 +40,7 @@ class Velocity:
         return (x_t - (1 - t) * self.level) / t - self.level
 
 
-@pytest.mark.parametrize("sampler", ["euler", "heun"])
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m"])
 @pytest.mark.parametrize("steps", [1, 3, 10])
 def test_flow_generates_a_single_picture_exactly(sampler, steps):
     model = flow.build(flow.Config.preset("tiny"), DIGITS).model
@@ -55,7 +55,7 @@ def test_flow_denoises_at_every_noise_level():
     for sigma in (model.sigma_min, 1.0, model.sigma_max):
         noisy = -0.2 + sigma * torch.randn(3, 1, 8, 8)
         clean = model.denoise(noisy, torch.full((3,), sigma))
-        assert torch.allclose(clean, torch.tensor(-0.2), atol=1e-3)
+        assert torch.allclose(clean, torch.tensor(-0.2), atol=4e-3)
 
 
 def test_flow_learns_with_and_without_labels():

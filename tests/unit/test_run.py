@@ -1,4 +1,4 @@
-"""A run folder and what may be asked of it: the same command goes on, another one is refused by name, nothing is lost."""
+"""A run folder and what may be asked of it: the same command goes on, another is refused by name, nothing is lost."""
 
 from __future__ import annotations
 
@@ -164,9 +164,9 @@ def test_a_run_is_not_made_on_top_of_something_else(place, name):
     [
         ('{"format": 1, "family": "v', "config.json: not readable as JSON"),
         ('{"format": 99, "family": "vae"}', "format 99, this figment reads 1; upgrade figment"),
-        ('{"format": 1, "family": "vea"}', "no family 'vea'; did you mean 'vae'?"),
-        ('{"format": 1, "family": "vae"}', "config.json: "),
-        ("[]", "is not a figment run; give the --out folder of 'figment train'"),
+        ('{"format": 1, "family": "vea"}', "config.json: no family 'vea'; did you mean 'vae'?"),
+        ('{"format": 1, "family": "vae"}', "config.json: the setting 'spec' is missing"),
+        ("[]", "exists and is not a figment run; give --out another folder"),
     ],
     ids=["cut short", "of the future", "of a family not installed", "with parts missing", "something else"],
 )

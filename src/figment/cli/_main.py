@@ -28,6 +28,9 @@ REFUSALS = {
     errno.ENOTDIR: "a part of this path is a file, not a folder; give another path",
     errno.EISDIR: "is a folder, a file was expected; give another path",
     errno.ENAMETOOLONG: "the name is too long; give a shorter one",
+    errno.EEXIST: "is there already and is no folder, or leads to a disk that is not; give another path",
+    errno.EFBIG: "a file would be larger than this disk or your account allows; give --out a place without that limit",
+    errno.EIO: "the disk reports a fault; give --out a folder on another one",
 }
 
 
@@ -37,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(as_json="--json" in argv)
     argv = [word for word in argv if word != "--json"]
     try:
-        return _dispatch(argv, console)
+        code = _dispatch(argv, console)
+        sys.stdout.flush()  # here, where a reader that has gone can be noticed, and not when Python ends
+        return code
     except FigmentError as error:
         return console.fail(str(error), 2)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
@@ -45,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         if error.errno in REFUSALS:
-            return console.fail(f"{error.filename or 'the output'}: {REFUSALS[error.errno]}", 2)
+            place = error.filename2 or error.filename or "the output"  # renaming has two: from and to
+            return console.fail(f"{place}: {REFUSALS[error.errno]}", 2)
         raise
     except KeyboardInterrupt:
         return console.fail("interrupted; everything is saved, give the same command again to go on", 130)
@@ -60,7 +66,8 @@ def _dispatch(argv: list[str], console: Console) -> int:
         return 0
     verb, rest = argv[0], argv[1:]
     if verb not in VERBS:
-        raise ConfigError(f"no verb '{verb}'{did_you_mean(verb, VERBS)} See 'figment --help'")
+        near = did_you_mean(verb, VERBS)
+        raise ConfigError(f"no verb '{verb}'{near}{'' if near.endswith('?') else '.'} See 'figment --help'")
     answer = importlib.import_module(f"figment.cli.{verb}").main(rest, console)
     if answer is not None and console.as_json:
         print(json.dumps(answer, ensure_ascii=False))

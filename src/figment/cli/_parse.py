@@ -49,6 +49,8 @@ def _one_line(panel: str, argv: Sequence[str], verb: str) -> str:
     """tyro's panel as one sentence: what is unknown or wrong, before what is missing."""
     told: list[str] = []
     sections = {section[0]: section for section in _sections(panel)}
+    if "╭" not in panel:  # drawn in ASCII, where the title is no part of the frame
+        sections.pop(next(iter(sections), ""), None)
     for title, lines in sections.items():
         if title.startswith("Unrecognized options"):
             words = [*title.partition(":")[2].replace(",", " ").split(), *lines[1:]]
@@ -60,6 +62,9 @@ def _one_line(panel: str, argv: Sequence[str], verb: str) -> str:
             given = argv[argv.index(flag) + 1] if flag in argv[:-1] else ""
             wanted = next((line for line in sections.get("Argument helptext:", ()) if line.startswith(flag)), flag)
             told.append(f"{flag} {given}: expected {wanted.removeprefix(flag).strip()}")
+        elif title.startswith("Missing value for argument "):
+            flag = title.removeprefix("Missing value for argument ").partition(". ")[0].strip("'")
+            told.append(f"{flag}: its value is missing")
         elif title.startswith("Missing from"):
             told.append("missing: " + ", ".join(line for line in lines[1:] if _FLAG.match(line)))
     told = told or [" ".join(next(iter(sections.values()), ["not understood"])).rstrip(".")]

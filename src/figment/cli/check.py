@@ -22,7 +22,7 @@ from figment.core.errors import ConfigError, did_you_mean
 
 @dataclass(frozen=True)
 class Check:
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """Plugin to check: figment list KIND names them."""
 
 

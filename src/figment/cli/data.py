@@ -23,7 +23,7 @@ from figment.core.config import to_json
 from figment.core.errors import ConfigError, did_you_mean
 
 Words = Annotated[tuple[str, ...], tyro.conf.Positional]
-Folder = Annotated[Path, tyro.conf.Positional]
+Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
 
 WAYS = ("build", "report", "split", "restore")
 
@@ -135,8 +135,9 @@ def report(argv: Sequence[str], console: Console) -> dict[str, Any]:
     from figment.cli._report import write_data_report
     from figment.data.store import Store
 
-    out = args.out or args.dataset / "report.html"
-    write_data_report(out, Store(args.dataset))
+    store, out = Store(args.dataset), args.out or args.dataset / "report.html"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_data_report(out, store)
     console.say(f"open {out}")
     return {"report": str(out)}
 

@@ -52,8 +52,10 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     from figment.evaluate.runs import reference_of
 
     store = Store(args.data)
+    if args.out:  # now, when no time has been spent yet
+        args.out.parent.mkdir(parents=True, exist_ok=True)
     judge = judge_for(store, args.judge, console)
-    reference = reference_of(store, judge)
+    reference = reference_of(store, judge, args.num)
     results = [
         evaluate(path, store, reference, judge, args.metrics, args.num, args.seed, console) for path in args.runs
     ]
@@ -93,10 +95,12 @@ def evaluate(
     from figment.core.checkpoint import load_model
     from figment.core.types import Generates
     from figment.evaluate.extract import sample_of
-    from figment.evaluate.runs import classify_held_out, default_metrics, fakes_of, pictures_of, score
+    from figment.evaluate.runs import classify_held_out, default_metrics, fakes_of, pictures_of, require_fit, score
 
     is_run = (path / "config.json").exists() or not path.is_dir()
     loaded = load_model(path) if is_run else None
+    if loaded:
+        require_fit(loaded, path, store)
     if loaded and not isinstance(loaded.model, Generates):
         report = classify_held_out(loaded, store)
         console.say(

@@ -16,7 +16,11 @@ import tyro
 
 from figment.cli._console import Console
 from figment.cli._parse import parse
+from figment.cli.train import MOST_MINUTES
 from figment.core import plugins
+from figment.core.config import check_range
+
+SCORED = 2000  # pictures generated for the scores, as in `figment eval`
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,13 @@ class Plan:
     size: str = ""
     seed: int = 0
 
+    def __post_init__(self):
+        check_range("minutes", self.minutes, 0, MOST_MINUTES)
+
 
 @dataclass(frozen=True)
 class Make:
-    source: Annotated[str, tyro.conf.Positional]
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """Folder, archive or name:argument."""
     out: Path
     """Folder for all that is made: dataset/, run/, samples.png, report.html."""
@@ -86,8 +93,8 @@ def make(plan: Plan, console: Console) -> dict[str, Any]:
         sampling = getattr(module, "Sampling", None)
         sample(loaded, grid, num, "all", plan.seed, sampling() if sampling else None, console)
         commands.append(_command("sample", run, num=num, out=grid, seed=plan.seed))
-    reference = reference_of(store, judge)
-    result = eval_verb.evaluate(run, store, reference, judge, (), 2000, plan.seed, console)
+    reference = reference_of(store, judge, SCORED)
+    result = eval_verb.evaluate(run, store, reference, judge, (), SCORED, plan.seed, console)
     commands.append(_command("eval", run, data=store.path))
     report = plan.out / "report.html"
     seconds = time.monotonic() - started

@@ -49,7 +49,7 @@ def sample(
     import numpy as np
 
     from figment.core.config import to_json
-    from figment.core.images import encode_png, grid
+    from figment.core.images import grid, write_png
     from figment.core.types import Generates
     from figment.evaluate.extract import gathered, generate
 
@@ -59,6 +59,8 @@ def sample(
         )
     if num < 1:
         raise ConfigError(f"--num {num}: give a number of at least 1")
+    if out.suffix and out.suffix.lower() != ".png":
+        raise ConfigError(f"--out {out}: samples are lossless; give a .png file or a folder")
     labels = _labels(loaded.spec.classes, label, num)
     seeds = list(range(seed, seed + num))
     with console.progress("sample") as advance:
@@ -67,17 +69,13 @@ def sample(
     recipe["settings"] = to_json(settings) if settings else {}
     if out.suffix.lower() == ".png":
         columns = len(loaded.spec.classes) if label == "all" and 2 <= len(loaded.spec.classes) <= 16 else None
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(encode_png(grid(pixels, columns), recipe | {"seeds": seeds}))
+        write_png(out, grid(pixels, columns), recipe | {"seeds": seeds})
         files = [out]
-    elif out.suffix:
-        raise ConfigError(f"--out {out}: samples are lossless; give a .png file or a folder")
     else:
         names = [loaded.spec.classes[one] if one >= 0 else "" for one in labels] if labels else [""] * num
         files = [out / _folder_name(name) / f"{one}.png" for name, one in zip(names, seeds, strict=True)]
         for file, picture, name, one in zip(files, pixels, names, seeds, strict=True):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(encode_png(np.ascontiguousarray(picture), recipe | {"seed": one, "label": name}))
+            write_png(file, np.ascontiguousarray(picture), recipe | {"seed": one, "label": name})
     console.say(f"{out}: {num} pictures, seeds {seeds[0]} to {seeds[-1]}")
     return {"out": str(out), "num": num, "files": [str(file) for file in files]}
 

@@ -15,7 +15,7 @@ import tyro
 from figment.cli._console import Console
 from figment.cli._parse import parse, peek, split_first, wants_help
 from figment.core import plugins
-from figment.core.config import Scale
+from figment.core.config import Scale, check_range
 from figment.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCALES = ("tiny", "small", "base")
 DEFAULT_MINUTES = 10.0
+MOST_MINUTES = 525_600  # a year
 
 
 def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
@@ -41,6 +42,8 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
         verb=f"train {family}",
         about=plugins.summary("families", family),
     )
+    check_range("steps", args.steps, 0)
+    check_range("minutes", args.minutes, 0, MOST_MINUTES)
     if args.steps and args.minutes:
         raise ConfigError("--steps and --minutes: give one of them, not both")
     from figment.data.store import Store
@@ -69,7 +72,7 @@ def train(folder: Path, asked: RunConfig, store: Any, console: Console, *, fresh
     run = open_run(folder, asked, fresh=fresh)
     report, steps = None, run.steps
     with console.progress(f"train {run.family}") as advance, console.graceful_stop() as stopping:
-        for report in fit(folder, run, store, warn=console.warn, stopping=stopping):
+        for report in fit(folder, run, store, warn=console.warn, stopping=stopping, fresh=fresh):
             steps = steps or read_run(folder).steps
             losses = ", ".join(f"{name} {value:.4g}" for name, value in report.values.items() if name.endswith("/loss"))
             advance(report.step, steps, f"{losses}, {asked.train.batch_size / report.seconds:.0f} images/s")

@@ -60,7 +60,7 @@ def write_checkpoint(
     fresh.mkdir(parents=True)
     files = {f"{name}.safetensors": _write_tensors(fresh / f"{name}.safetensors", part) for name, part in parts.items()}
     manifest = {"format": FORMAT, "figment": VERSION, "step": step, "files": files, "facts": dict(facts)}
-    write_json(fresh / MANIFEST, manifest)
+    write_json(fresh / MANIFEST, manifest | {"sha256": _digest(manifest)})
     _sync_folder(fresh)
     fresh.rename(final)
     _sync_folder(checkpoints)
@@ -88,6 +88,8 @@ def verify(folder: Path) -> Checkpoint:
             raise CheckpointError(
                 f"{folder}: format {manifest['format']}, this figment reads {FORMAT}; upgrade figment"
             )
+        if manifest.pop("sha256") != _digest(manifest):
+            raise CheckpointError(f"{folder / MANIFEST}: damaged (it differs from its own SHA-256)")
         for name, digest in manifest["files"].items():
             _read_checked(folder / name, digest)
         return Checkpoint(folder, int(manifest["step"]), manifest["facts"])
@@ -95,9 +97,18 @@ def verify(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder / MANIFEST}: damaged ({error})") from None
 
 
-def prune(checkpoints: Path, keep: int, best_step: int | None) -> None:
-    """Delete all but the newest `keep` checkpoints and the best one."""
-    for folder in sorted(checkpoints.glob("[0-9]" * 8))[:-keep]:
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of what a manifest says, however it is laid out."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def prune(checkpoints: Path, keep: int, best_step: int | None, newest_step: int) -> None:
+    """Delete all but the newest `keep` checkpoints up to `newest_step`, and the best one.
+
+    Later ones are damaged, or the run would have gone on from there: they count for nothing until written anew.
+    """
+    folders = [folder for folder in sorted(checkpoints.glob("[0-9]" * 8)) if int(folder.name) <= newest_step]
+    for folder in folders[:-keep]:
         if int(folder.name) != best_step:
             shutil.rmtree(folder, ignore_errors=True)
 

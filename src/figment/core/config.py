@@ -54,7 +54,7 @@ class Augment:
             ("noise", 0, 2),
             ("salt_pepper", 0, 1),
         ):
-            check_range(f"augment.{name}", getattr(self, name), low, high)
+            check_range(f"train.augment.{name}", getattr(self, name), low, high)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,18 @@ def encode_png(pixels: np.ndarray, recipe: Mapping[str, Any] | None = None) -> b
     return buffer.getvalue()
 
 
+def write_png(path: Path, pixels: np.ndarray, recipe: Mapping[str, Any] | None = None) -> None:
+    """Write a picture so that a reader finds the old file or the new one, never half of it; makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".tmp")
+    try:
+        fresh.write_bytes(encode_png(pixels, recipe))
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
 def read_recipe(path: Path) -> dict[str, Any]:
     """The recipe that a generated picture carries.
 

@@ -70,8 +70,13 @@ def make_chain(settings: Mapping[str, Mapping[str, Any]], skip: Collection[str] 
 
 
 def chain_from_json(steps: Mapping[str, Mapping[str, Any]]) -> Chain:
-    """The chain that `Chain.to_json` described."""
-    return Chain(tuple((name, _configured(name, values)) for name, values in steps.items()))
+    """The chain that `Chain.to_json` described.
+
+    Raises ConfigError for a step that is not installed any more.
+    """
+    for name in steps:
+        plugins.require("steps", name)
+    return Chain(tuple((name, _configured(name, steps[name])) for name in sorted(steps, key=_place)))
 
 
 def _configured(name: str, values: Mapping[str, Any]) -> Any:

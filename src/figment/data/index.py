@@ -165,7 +165,9 @@ class Index:
         return None if text is None else json.loads(text)
 
     def set_state(self, name: str, value: Any) -> None:
-        self.connection.execute("insert or replace into state values (?, ?)", (name, _json(value)))
+        self.connection.execute(
+            "insert or replace into state values (?, ?)", (name, json.dumps(value, ensure_ascii=False))
+        )
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:

@@ -107,7 +107,7 @@ class Store:
             return [Rejected(*row) for row in rows]
 
     def encoded(self, key: str) -> bytes:
-        """The PNG of an accepted picture, or the file of a refused one as its source gave it.
+        """The PNG of a picture after all steps, or the source's own file where one of them refused it.
 
         Raises DataError for an unknown key, or where no bytes were kept.
         """

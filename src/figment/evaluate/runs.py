@@ -22,7 +22,7 @@ from figment.evaluate.extract import gathered, generate, sample_of
 from figment.evaluate.judge import Judge
 from figment.evaluate.scores import score_sample
 
-MOST_REAL = 10_000
+MOST_TRAIN = 10_000
 
 Progress = Callable[[int, int], None]
 
@@ -37,19 +37,41 @@ class Reference:
     classes: tuple[str, ...]
 
 
-def reference_of(store: Store, judge: Judge) -> Reference:
-    """Held-out and training pictures through the judge, at most MOST_REAL of each, spread evenly over their split."""
-    if not store.held_out:
-        raise DataError(f"{store.path}: has no held-out pictures to score against; build it again with more pictures")
-    sides = [_spread(store, split) for split in (store.held_out, "train")]
+def reference_of(store: Store, judge: Judge, num: int) -> Reference:
+    """Up to `num` held-out and MOST_TRAIN training pictures through the judge, spread evenly over their split.
+
+    As many real pictures as generated ones, where there are that many: coverage and recall depend on the counts.
+    """
+    if not store.counts.get(store.held_out):
+        raise DataError(
+            f"{store.path}: has no held-out pictures to score against; add pictures, or hold some out with: "
+            f"figment data split {store.path} --val 0.1"
+        )
+    sides = [_spread(store, store.held_out, num), _spread(store, "train", MOST_TRAIN)]
     real, train = (sample_of(pixels, labels, judge.model) for pixels, labels in sides)
     return Reference(real, train, f"{store.pixel_digest[:16]}:{store.held_out}", store.spec.classes)
 
 
-def _spread(store: Store, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+def _spread(store: Store, split: str, num: int) -> tuple[np.ndarray, np.ndarray | None]:
     pixels, labels = store.images(split), store.labels(split)
-    rows = np.linspace(0, len(pixels) - 1, min(len(pixels), MOST_REAL)).round().astype(np.int64)
+    rows = np.linspace(0, len(pixels) - 1, min(len(pixels), num)).round().astype(np.int64)
     return np.asarray(pixels[rows]), labels[rows] if store.spec.classes else None
+
+
+def require_fit(loaded: LoadedModel, path: Path, store: Store) -> None:
+    """Raise DataError where a run was trained on other pictures or other classes than the dataset has."""
+    mine, theirs = loaded.spec, store.spec
+    if mine.shape != theirs.shape or bool(mine.classes) > bool(theirs.classes):
+        raise DataError(f"{path}: was trained on {mine}, the dataset has {theirs}; give a dataset of the same kind")
+    if mine.classes and mine.classes != theirs.classes:
+        raise DataError(
+            f"{path}: was trained on the classes {_some(mine.classes)}, the dataset has {_some(theirs.classes)}; "
+            "give a dataset of the same classes"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
 
 
 def asked_labels(reference: Reference, num: int, seed: int) -> np.ndarray | None:

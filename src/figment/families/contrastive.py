@@ -46,6 +46,9 @@ class Config:
         check_range("family.width", self.width, 4, 512)
         check_range("family.temperature", self.temperature, 0.01, 10)
         check_range("family.zoom", self.zoom, 0.1, 1)
+        check_range("family.rotate", self.rotate, 0, 180)
+        check_range("family.color", self.color, 0, 1)
+        check_range("family.noise", self.noise, 0, 2)
 
     @classmethod
     def preset(cls, scale: Scale) -> Config:

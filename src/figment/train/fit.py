@@ -34,7 +34,7 @@ from figment.core.types import Batch, Condition, Generates, ImageSpec
 from figment.data.batches import Batches
 from figment.data.store import Store
 from figment.train.autotune import choose_engine
-from figment.train.run import RunConfig, write_run
+from figment.train.run import RunConfig, remove_run, write_run
 from figment.train.runlog import RunLog
 from figment.train.trainer import Report, Trainer
 
@@ -52,14 +52,20 @@ def build_objective(run: RunConfig) -> Objective:
 
 
 def fit(
-    folder: Path, run: RunConfig, store: Store, *, warn: Callable[[str], None], stopping: Callable[[], bool]
+    folder: Path,
+    run: RunConfig,
+    store: Store,
+    *,
+    warn: Callable[[str], None],
+    stopping: Callable[[], bool],
+    fresh: bool = False,
 ) -> Iterator[Report]:
     """Train the run in `folder` to its end, yielding the trainer's reports; `open_run` has made it or found it.
 
     warn: told of damaged checkpoints and of overfitting. stopping: asked after every step; once true, everything is
-    saved and KeyboardInterrupt raised.
+    saved and KeyboardInterrupt raised. fresh: delete the run that is there, and start over.
     """
-    fitting = _Fitting(folder, run, store, warn)
+    fitting = _Fitting(folder, run, store, warn, fresh)
     try:
         for report in () if fitting.done else fitting.trainer.run(fitting.batches.batch_at):
             fitting.after_step(report)
@@ -77,18 +83,22 @@ def fit(
 class _Fitting:
     """A run under way: the trainer, and what happens around its steps."""
 
-    def __init__(self, folder: Path, run: RunConfig, store: Store, warn: Callable[[str], None]):
+    def __init__(self, folder: Path, run: RunConfig, store: Store, warn: Callable[[str], None], fresh: bool):
         self.folder, self.run, self.warn = folder, run, warn
         self.batches = Batches(store, "train", run.train.batch_size, seed=run.seed, augment=run.train.augment)
         self.validation = _validation_batches(store, run.train.batch_size)
         self.run = run = self._complete(run)
-        write_run(folder, run)
         assert run.engine
         self.trainer = Trainer(build_objective(run), run.train, steps=run.steps, seed=run.seed, engine=run.engine)
         # How validation went, which must outlive a kill beside the trainer's own state. train_loss is a running mean.
         self.course: dict[str, Any] = {"best_loss": None, "best_step": 0, "best_train_loss": 0.0, "stalled": 0}
         self.course["train_loss"] = None
-        self._resume_or_start()
+        if fresh or not self._resume():
+            self._start()
+        # Only now, when nothing of what was asked for can turn out to be impossible.
+        if fresh:
+            remove_run(folder)
+        write_run(folder, run)
         self.log = RunLog(folder, self.trainer.step, tensorboard=run.train.tensorboard)
 
     @property
@@ -127,13 +137,21 @@ class _Fitting:
         left = seconds - (time.perf_counter() - started)
         return max(steps, int(left / per_step))
 
-    def _resume_or_start(self) -> None:
-        checkpoint = newest_checkpoint(self.folder / "checkpoints", self.warn)
-        if checkpoint:
-            parts = {part: checkpoint.read(part) for part in ("objective", "average", "optimizers")}
-            self.trainer.load_state(checkpoint.step, parts, checkpoint.facts)
-            self.course = dict(checkpoint.facts["course"])
-        elif self.run.start:
+    def _resume(self) -> bool:
+        """Go on from the newest whole checkpoint, if there is one."""
+        checkpoints = self.folder / "checkpoints"
+        checkpoint = newest_checkpoint(checkpoints, self.warn)
+        if checkpoint is None:
+            if any(checkpoints.glob("[0-9]" * 8)):
+                self.warn(f"{checkpoints}: no whole checkpoint is left: training begins again")
+            return False
+        parts = {part: checkpoint.read(part) for part in ("objective", "average", "optimizers")}
+        self.trainer.load_state(checkpoint.step, parts, checkpoint.facts)
+        self.course = dict(checkpoint.facts["course"])
+        return True
+
+    def _start(self) -> None:
+        if self.run.start:
             self._start_from(Path(self.run.start))
 
     def _start_from(self, other: Path) -> None:
@@ -143,9 +161,9 @@ class _Fitting:
         try:
             self.trainer.objective.load_state_dict(checkpoint.read("objective"))
             self.trainer.ema.model.load_state_dict(checkpoint.read("average"))
-        except RuntimeError as error:
+        except RuntimeError:  # which lists every tensor
             raise CheckpointError(
-                f"--from {other}: its weights do not fit; family, --scale and picture size must be the same ({error})"
+                f"--from {other}: its weights do not fit; family, --scale and picture size must be the same"
             ) from None
 
     def after_step(self, report: Report) -> None:
@@ -175,7 +193,7 @@ class _Fitting:
         parts, facts = self.trainer.state()
         checkpoints = self.folder / "checkpoints"
         write_checkpoint(checkpoints, self.trainer.step, parts, facts | {"course": self.course})
-        prune(checkpoints, KEEP, int(self.course["best_step"]))
+        prune(checkpoints, KEEP, int(self.course["best_step"]), self.trainer.step)
 
     @torch.no_grad()
     def _validate(self, trainer: Trainer) -> float | None:

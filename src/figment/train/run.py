@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from figment.core import plugins
 from figment.core.config import TrainConfig, from_json, read_json, to_json, write_json
 from figment.core.engine import Engine
-from figment.core.errors import CheckpointError
+from figment.core.errors import CheckpointError, ConfigError
 from figment.core.types import ImageSpec
 from figment.version import VERSION
 
@@ -19,6 +20,11 @@ FORMAT = 1
 
 # Settings that change what is written down, not what is learnt.
 MAY_CHANGE = {"log_every", "save_every", "sample_every", "tensorboard"}
+
+_UNPINNED = dict.fromkeys(MAY_CHANGE)
+
+# What a kill may leave in a folder before it is a run: the config under the name that it is first written under.
+LEFTOVERS = {"config.json.tmp"}
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,12 @@ def read_run(folder: Path) -> RunConfig:
         raise CheckpointError(f"{folder}: is not a figment run; give the --out folder of 'figment train'")
     if values.get("format") != FORMAT:
         raise CheckpointError(f"{folder}: format {values.get('format')}, this figment reads {FORMAT}; upgrade figment")
-    family = plugins.load("families", values["family"])
-    settings = from_json(family.Config, values.pop("settings"), f"{folder / 'config.json'}: settings")
+    try:
+        family, settings = plugins.load("families", values["family"]), values.pop("settings", None)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / 'config.json'}: {error}") from None
     run = from_json(RunConfig, values | {"settings": None}, str(folder / "config.json"))
-    return replace(run, settings=settings)
+    return replace(run, settings=from_json(family.Config, settings or {}, f"{folder / 'config.json'}: settings"))
 
 
 def write_run(folder: Path, run: RunConfig) -> None:
@@ -78,20 +86,40 @@ def write_run(folder: Path, run: RunConfig) -> None:
 def open_run(folder: Path, asked: RunConfig, *, fresh: bool = False) -> RunConfig:
     """The run to go on with in `folder`: the stored one where it is the one asked for, else the asked one.
 
+    fresh: the asked one, whatever is stored; `fit` deletes that, once it is sure that it can begin.
+
     Raises CheckpointError, naming the first setting that differs, where the folder holds another run or other things.
     """
-    if fresh:
-        _remove_run(folder)
-    if not (folder / "config.json").exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not _is_run(folder):
+        if folder.exists() and (not folder.is_dir() or any(path.name not in LEFTOVERS for path in folder.iterdir())):
             raise CheckpointError(f"{folder}: exists and is not a figment run; give --out another folder")
         folder.mkdir(parents=True, exist_ok=True)
+        return asked
+    if fresh:
         return asked
     stored = read_run(folder)
     _refuse_changes(folder, asked, stored)
     logging = {name: getattr(asked.train, name) for name in MAY_CHANGE}
     steps = asked.steps or stored.steps
     return replace(stored, steps=steps, data=asked.data, train=replace(stored.train, **logging))
+
+
+def remove_run(folder: Path) -> None:
+    """Delete a run's own files, and nothing else that may lie in the folder.
+
+    Its config stays until another one takes its place, so that a kill in between leaves a run and no riddle.
+    """
+    for name in ("checkpoints", "model", "samples", "tensorboard"):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+    for name in ("log.jsonl", "report.html"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether there is a config that names a family, be it damaged or of another version."""
+    config = folder / "config.json"
+    return config.is_file() and '"family"' in config.read_text(encoding="utf-8", errors="replace")
 
 
 def _refuse_changes(folder: Path, asked: RunConfig, stored: RunConfig) -> None:
@@ -103,28 +131,27 @@ def _refuse_changes(folder: Path, asked: RunConfig, stored: RunConfig) -> None:
         ("--from", asked.start, stored.start),
     ]
     if asked.family == stored.family:
-        changes += _differences("family", asked.settings, stored.settings)
-    for field in fields(TrainConfig):
-        if field.name not in MAY_CHANGE:
-            changes += _differences("train", asked.train, stored.train, only=field.name)
-    if not asked.steps and asked.minutes != stored.minutes:
-        changes.append(("--minutes", f"{asked.minutes:g}", f"{stored.minutes:g}"))
+        changes += _differences("--family", asdict(asked.settings), asdict(stored.settings))
+    changes += _differences("--train", *({**asdict(run.train), **_UNPINNED} for run in (asked, stored)))
+    if asked.steps and asked.steps < stored.steps:
+        changes.append(("--steps", asked.steps, stored.steps))
+    elif not asked.steps and asked.minutes != stored.minutes:
+        minutes = ("--minutes", f"{asked.minutes:g}", f"{stored.minutes:g}")
+        changes.append(minutes if stored.minutes else ("--steps", f"--minutes {asked.minutes:g}", stored.steps))
     for name, new, old in changes:
         if new != old:
+            held = f"no {name}" if old == "" else f"{name} {old}"
             raise CheckpointError(
-                f"{folder}: this run has {name} {old}, you asked for {new}; give --out another folder, "
-                "or --fresh to start over"
+                f"{folder}: this run has {held}, you asked for {'none' if new == '' else new}; "
+                "give --out another folder, or --fresh to start over"
             )
 
 
-def _differences(prefix: str, asked: Any, stored: Any, only: str | None = None) -> list[tuple[str, Any, Any]]:
-    new, old = asdict(asked), asdict(stored)
-    return [(f"--{prefix}.{name.replace('_', '-')}", new[name], old[name]) for name in new if only in (None, name)]
-
-
-def _remove_run(folder: Path) -> None:
-    """Delete a run's own files, and nothing else that may lie in the folder."""
-    for name in ("checkpoints", "model", "samples", "tensorboard"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("log.jsonl", "report.html", "config.json"):
-        (folder / name).unlink(missing_ok=True)
+def _differences(prefix: str, asked: Mapping[str, Any], stored: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(flag, asked value, stored value) of every setting, also of settings within settings."""
+    changes = []
+    for name, new in asked.items():
+        flag = f"{prefix}.{name.replace('_', '-')}"
+        is_group = isinstance(new, Mapping)
+        changes += _differences(flag, new, stored[name]) if is_group else [(flag, new, stored[name])]
+    return changes

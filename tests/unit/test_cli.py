@@ -1,0 +1,189 @@
+"""The command line itself: exit codes, help that answers at once, output for people and for programs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from figment.cli._console import Console
+from figment.cli._main import REFUSALS, VERBS
+from tests.commands import QUICK, done, figment
+
+HELPS = (
+    "--help",
+    "-h",
+    "help",
+    "",
+    *(f"{verb} --help" for verb in VERBS),
+    *(f"data {way} --help" for way in ("build", "report", "split", "restore")),
+    "train -h",
+    "train vae --help",
+    "train",
+    "data",
+    "list",
+)
+
+
+# Help.
+
+
+@pytest.mark.parametrize("words", HELPS)
+def test_help_is_given_and_is_no_mistake(words):
+    answer = figment(*words.split())
+    assert (answer.code, answer.err) == (0, "")
+    assert "figment" in answer.out
+
+
+def test_the_overview_names_every_verb_with_what_it_does():
+    text = done("--help").out
+    for verb in VERBS:
+        (line,) = [line for line in text.splitlines() if line.startswith(f"  {verb} ")]
+        assert len(line.split()) > 4
+
+
+def test_a_familys_help_has_its_own_settings_with_its_own_defaults():
+    text = " ".join(done("train", "gan", "--help").out.replace("│", " ").split())
+    assert "Length of the noise vector. (default: 64)" in text
+    assert "(default: 0.0002)" in text  # of --train.lr, the family's
+    assert "(default: 16)" in " ".join(done("train", "gan", "--scale", "tiny", "--help").out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("words", ["--help", "list families", "train --help", "data build --help"])
+def test_help_takes_less_than_a_third_of_a_second_of_processor_time(words):
+    """User and system time of the whole process, Python's own start included; the best of three."""
+
+    def seconds() -> float:
+        process = subprocess.Popen([sys.executable, "-m", "figment", *words.split()], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return usage.ru_utime + usage.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.3
+
+
+# Exit codes.
+
+
+def test_exit_code_0_is_done():
+    assert "\neuler " in "\n" + done("list", "samplers").out
+
+
+def test_exit_code_2_is_your_mistake_and_never_a_traceback():
+    answer = figment("list", "nothing")
+    assert answer.code == 2 and "Traceback" not in answer.err
+
+
+def test_exit_code_1_is_not_your_mistake_and_has_a_traceback(tmp_path):
+    """Here it is that of a plugin from another package, which divides by zero as soon as it is imported."""
+    (tmp_path / "broken_plugin.py").write_text('"""A family that breaks."""\n1 / 0\n')
+    (tmp_path / "broken-1.dist-info").mkdir()
+    (tmp_path / "broken-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (tmp_path / "broken-1.dist-info/entry_points.txt").write_text("[figment.families]\nbroken = broken_plugin\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+
+    def figment(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "figment", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    listed = figment("list", "families")
+    assert listed.returncode == 0 and "broken              A family that breaks." in listed.stdout.splitlines()
+    trained = figment("train", "broken", "--data", "x", "--out", "y")
+    assert trained.returncode == 1
+    assert trained.stderr.startswith("Traceback") and trained.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_exit_code_130_is_interrupted(digits, tmp_path, monkeypatch):
+    """Ctrl-C where nothing asks politely: while a dataset is built."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: signal.raise_signal(signal.SIGINT))
+        answer = figment("data", "build", "digits:", "--out", tmp_path / "out", "--json")
+    assert answer.code == 130
+    told = "interrupted; everything is saved, give the same command again to go on"
+    assert answer.err.splitlines()[-1] == f"figment: {told}"
+    assert answer.json == {"error": {"code": 130, "message": told}}
+    assert done("data", "build", "digits:", "--out", tmp_path / "out", "--json").json["counts"] == digits.counts
+
+
+def test_the_second_interrupt_is_final(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), Console(as_json=False).graceful_stop() as stopping:
+        assert not stopping()
+        signal.raise_signal(signal.SIGINT)
+        assert stopping()
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert capsys.readouterr().err == "warning: stopping after this step; everything is being saved\n"
+
+
+@pytest.mark.parametrize("number", REFUSALS, ids=lambda number: errno.errorcode[number])
+def test_what_the_system_refuses_is_told_in_one_line(tmp_path, digits, monkeypatch, number):
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        command = ("train", "vae", "--data", digits.path, "--out", tmp_path / "run", *QUICK, "--steps", 1)
+        assert REFUSALS[number] in figment(*command).complaint
+    done(*command)  # and nothing of that is in the way
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list", "families"], ["list", "families", "--json"], ["check", "--help"]], ids=" ".join)
+def test_a_reader_that_has_seen_enough_is_no_mistake(words):
+    """As in `figment list families | head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "figment", *words]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ended = subprocess.run(command, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert ended.returncode == 0
+    assert "Error" not in ended.stderr and "Exception" not in ended.stderr
+
+
+# For programs.
+
+
+def test_json_is_one_object_and_all_that_is_on_standard_output():
+    answer = done("list", "families", "--json")
+    assert answer.out.count("\n") == 1
+    assert [plugin["name"] for plugin in answer.json["plugins"]] == ["classifier", "contrastive", "flow", "gan", "vae"]
+    assert "classifier" in answer.err  # what people read has gone to the other side
+    latents = {"name": "latents", "type": "int", "default": "16", "help": "Numbers that a picture is encoded as."}
+    assert latents in done("list", "families", "vae", "--json").json["settings"]
+
+
+def test_every_verb_answers_in_json(digits, tmp_path):
+    run, picture = tmp_path / "run", tmp_path / "one.png"
+    train = ("train", "vae", "--data", digits.path, "--out", run, *QUICK, "--steps", 2)
+    assert done(*train, "--json").json == {"run": str(run), "family": "vae", "steps": 2}
+    assert done(*train, "--json").json == {"run": str(run), "family": "vae", "steps": 2}  # already trained
+    sampled = done("sample", run, "--num", 2, "--out", picture, "--json").json
+    assert sampled == {"out": str(picture), "num": 2, "files": [str(picture)]}
+    built = done("data", "build", "digits:", "--dry-run", "--out", tmp_path / "none", "--json").json
+    assert built["counts"] == digits.counts and built["spec"]["classes"] == list("0123456789")
+    assert done("check", "steps/split", "--json").json["name"] == "split"
+
+
+def test_a_plugin_that_breaks_its_contract_fails_its_check(tmp_path, monkeypatch):
+    from figment.core import plugins
+
+    (tmp_path / "lazy_step.py").write_text('"""A step with another signature."""\ndef mend(picture): ...\n')
+    (tmp_path / "lazy-1.dist-info").mkdir()
+    (tmp_path / "lazy-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: lazy\nVersion: 1\n")
+    (tmp_path / "lazy-1.dist-info/entry_points.txt").write_text("[figment.steps]\nlazy = lazy_step\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugins._foreign.cache_clear()
+    try:
+        answer = figment("check", "lazy")
+    finally:
+        plugins._foreign.cache_clear()
+    assert answer.complaint == (
+        "steps/lazy fails 1 checks: has the contract's signature; mend the plugin and check again"
+    )
+    assert "FAILED  has the contract's signature: mend(record, config) is the contract" in answer.out
