@@ -123,6 +123,8 @@ def test_the_second_interrupt_is_final(capsys):
 
 @pytest.mark.parametrize("number", REFUSALS, ids=lambda number: errno.errorcode[number])
 def test_what_the_system_refuses_is_told_in_one_line(tmp_path, digits, monkeypatch, number):
+    digits.images("train")  # has its cache made, so that the first to be refused is the run
+
     def refuse(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -133,7 +135,7 @@ def test_what_the_system_refuses_is_told_in_one_line(tmp_path, digits, monkeypat
     done(*command)  # and nothing of that is in the way
 
 
-@pytest.mark.parametrize("words", [["--help"], ["list", "families"], ["list", "families", "--json"], ["check", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("words", [["--help"], ["list", "families"], ["check", "--help"], ["list", "samplers", "--json"]], ids=" ".join)
 def test_a_reader_that_has_seen_enough_is_no_mistake(words):
     """As in `figment list families | head -1`."""
     reading, writing = os.pipe()

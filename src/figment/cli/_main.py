@@ -40,9 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(as_json="--json" in argv)
     argv = [word for word in argv if word != "--json"]
     try:
-        code = _dispatch(argv, console)
-        sys.stdout.flush()  # here, where a reader that has gone can be noticed, and not when Python ends
-        return code
+        try:
+            return _dispatch(argv, console)
+        finally:
+            sys.stdout.flush()  # here, where it can be noticed that the reader has gone, and not when Python ends
     except FigmentError as error:
         return console.fail(str(error), 2)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

@@ -14,7 +14,7 @@ from figment.cli._console import Console
 from figment.cli._parse import parse
 from figment.cli.make import Plan, make
 
-MINUTES = 1.0
+MINUTES = 0.75
 
 
 @dataclass(frozen=True)

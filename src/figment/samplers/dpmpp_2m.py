@@ -6,6 +6,7 @@ lambda = -log(sigma).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 from torch import Tensor
@@ -20,7 +21,7 @@ def sample(
 ) -> Iterator[Tensor]:
     """noise: (B, C, H, W), standard normal. Yields the state after each step, the last one clean."""
     state, before, h_before = noise * sigmas[0], None, 0.0
-    for sigma, after in zip(sigmas, sigmas[1:], strict=False):
+    for sigma, after in itertools.pairwise(sigmas):
         clean = denoise(state, sigma.to(state).expand(len(state)))
         if after == 0:
             state = clean  # lambda is infinite here; the first-order step is exact

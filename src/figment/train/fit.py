@@ -24,9 +24,9 @@ from figment.core.checkpoint import (
     write_checkpoint,
     write_model,
 )
-from figment.core.config import to_json
+from figment.core.config import TrainConfig, to_json
 from figment.core.engine import Engine, seed_slice, seeded
-from figment.core.errors import CheckpointError
+from figment.core.errors import CheckpointError, ConfigError
 from figment.core.images import encode_png, grid, interleave, to_uint8
 from figment.core.noise import noise
 from figment.core.objective import Objective
@@ -86,7 +86,7 @@ class _Fitting:
     def __init__(self, folder: Path, run: RunConfig, store: Store, warn: Callable[[str], None], fresh: bool):
         self.folder, self.run, self.warn = folder, run, warn
         self.batches = Batches(store, "train", run.train.batch_size, seed=run.seed, augment=run.train.augment)
-        self.validation = _validation_batches(store, run.train.batch_size)
+        self.validation = _validation_batches(store, run.train)
         self.run = run = self._complete(run)
         assert run.engine
         self.trainer = Trainer(build_objective(run), run.train, steps=run.steps, seed=run.seed, engine=run.engine)
@@ -252,11 +252,20 @@ class _Fitting:
         write_model(self.folder / "model", tensors, self.run.family, self.run.settings, self.run.spec, facts)
 
 
-def _validation_batches(store: Store, batch_size: int) -> list[Batch]:
-    """Up to VALIDATION_IMAGES pictures of the validation split, spread evenly over it; none where there is no split."""
-    if not store.counts.get("val"):
+def _validation_batches(store: Store, train: TrainConfig) -> list[Batch]:
+    """Up to VALIDATION_IMAGES held-out pictures, spread evenly over their split; none where nothing is held out.
+
+    Raises ConfigError where their loss would steer the training and they are the very pictures that scores need.
+    """
+    split = "val" if store.counts.get("val") else store.held_out
+    if (train.patience or train.schedule == "plateau") and split != "val":
+        raise ConfigError(
+            "--train.patience and --train.schedule plateau need pictures of their own to watch: "
+            f"figment data split {store.path} --val 0.05"
+        )
+    if not store.counts.get(split):
         return []
-    batches = Batches(store, "val", batch_size)
+    batch_size, batches = train.batch_size, Batches(store, split, train.batch_size)
     count = min(len(batches), VALIDATION_IMAGES)
     rows = np.linspace(0, len(batches) - 1, count).round().astype(np.int64)
     return [batches.take(rows[low : low + batch_size]) for low in range(0, count, batch_size)]

@@ -151,13 +151,22 @@ class Trainer:
             raise CheckpointError(f"the checkpoint of step {step} does not fit this family: {error}") from None
         for number, optimizer in enumerate(self.optimizers.values()):
             states: dict[int, dict[str, Tensor]] = {}
+            owned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             for key, tensor in parts["optimizers"].items():
                 owner, index, name = key.split(".", 2)
                 if int(owner) == number:
-                    states.setdefault(int(index), {})[name] = tensor
+                    states.setdefault(int(index), {})[name] = _laid_out_as(owned[int(index)], tensor)
             optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
         self.step, self.seen_images = step, int(facts["seen_images"])
         self.plateau.state = dict(facts["plateau"])
+
+
+def _laid_out_as(parameter: Tensor, moment: Tensor) -> Tensor:
+    """A moment in its parameter's memory order: fused optimizers walk through both at once, whatever their strides.
+
+    Files hold tensors in plain order, channels_last weights are in another.
+    """
+    return torch.empty_like(parameter).copy_(moment) if moment.shape == parameter.shape else moment
 
 
 def _parameters(objective: Objective, updates: tuple[str, ...]) -> list[nn.Parameter]:

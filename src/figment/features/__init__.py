@@ -1,1 +1,0 @@
-"""One file per feature extractor, the eyes that scores look through."""
