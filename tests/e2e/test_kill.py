@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from pathlib import Path
 
 import pytest
 
+import figment.evaluate.judge as judging
 from figment.cli._main import main
-from figment.core.checkpoint import newest_checkpoint
+from figment.core.checkpoint import load_model, newest_checkpoint
+from figment.train.run import read_run
 from tests.commands import log, trained
 from tests.processes import Process, Processes
 
@@ -116,6 +119,7 @@ def test_killed_at_any_moment_a_run_ends_the_same_to_the_last_bit(family, digits
         assert trained(run) == whole
         trials += 1
         assert trials < 20 + KILLS, f"kills do not land where they should: {tally}"
+    print(family, tally)  # python -m pytest -rP shows it
 
 
 # At every file.
@@ -163,6 +167,46 @@ def test_killed_at_every_single_file_a_run_ends_the_same(digits, tmp_path, proce
         assert trained(run) == whole, f"after a kill at file {kills}"
     assert trained(run) == whole
     assert kills > 20 and 5 < wholes < kills
+
+
+def test_while_a_finished_run_is_trained_further_there_is_always_a_model(digits, tmp_path, processes):
+    """The old one or the new one, at every file; never a mixture of both."""
+    steps = ("--train.save-every", 1, "--train.sample-every", 0, "--steps")
+    start = processes.figment(*train("gan", digits.path, tmp_path / "start", *steps, 1))
+    assert start.wait() == 0, str(start)
+    digest, kills, models = load_model(tmp_path / "start").digest, 0, []
+    while True:
+        run = shutil.copytree(tmp_path / "start", tmp_path / f"killed-{kills}")
+        command = train("gan", digits.path, run, *steps, 2)
+        code = processes.start("tests.e2e.test_kill:train_and_die", kills + 1, run, command).wait()
+        models.append(load_model(run).digest)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        kills += 1
+    assert kills > 12 and set(models) == {digest, models[-1]} and models[0] == digest != models[-1]
+
+
+def make_and_die(number: int, out: str, words: list[str]) -> int:
+    """In a process of its own: the whole way, with a judge that is trained for a moment only, until the n-th file."""
+    judging.LEAST_IMAGES = 2000
+    return train_and_die(number, out, words)
+
+
+def test_the_whole_way_killed_again_and_again_arrives(shapes, tmp_path, processes):
+    """Killed while the dataset is built, the judge trained, the generator trained, the samples and scores written."""
+    out = tmp_path / "out"
+    words = ["make", str(shapes), "--out", str(out), "--size", "8", "--minutes", "0.01", "--json"]
+    kills = 0
+    for number in (2, 6, 9, 13, 17, 21, 25, 10_000):
+        process = processes.start("tests.e2e.test_kill:make_and_die", number, out, words)
+        code = process.wait()
+        assert code in (0, -signal.SIGKILL), str(process)
+        kills += code != 0
+    assert code == 0 and kills >= 5
+    parts = {"dataset", "run", "samples.png", "report.html"}
+    assert parts == {path.name for path in out.iterdir()}
+    assert load_model(out / "run").facts["step"] == read_run(out / "run").steps
 
 
 # Real processes, and gentler signals.

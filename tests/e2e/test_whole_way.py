@@ -45,12 +45,14 @@ class Page(HTMLParser):
 
 
 def is_self_contained(page: Page) -> bool:
-    allowed = ("data:", "#")
-    return "script" not in page.tags and "link" not in page.tags and all(link.startswith(allowed) for link in page.links)
+    fetches_nothing = all(link.startswith(("data:", "#")) for link in page.links)
+    return fetches_nothing and not {"script", "iframe", "object", "embed"} & set(page.tags)
 
 
 def read(path: Path) -> np.ndarray:
-    return np.asarray(Image.open(path)).astype(int)
+    """(H, W, C) or (H, W), as whole numbers that can be subtracted."""
+    with Image.open(path) as picture:
+        return np.asarray(picture).astype(int)
 
 
 # figment make
@@ -58,11 +60,14 @@ def read(path: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def made(shapes, tmp_path_factory) -> tuple[Path, Answer]:
-    """`figment make` on the folder of shapes, with a judge that looks at a tenth of the usual number of pictures."""
+    """`figment make` on the folder of shapes, with a judge that looks at a tenth of the usual number of pictures.
+
+    At 8x8, which is quick; pictures as large as they are come below.
+    """
     out = tmp_path_factory.mktemp("made") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "LEAST_IMAGES", 2000)
-        answer = done("make", shapes, "--out", out, "--minutes", 0.05, "--json")
+        answer = done("make", shapes, "--out", out, "--size", 8, "--minutes", 0.05, "--json")
     return out, answer
 
 
@@ -76,7 +81,7 @@ def test_make_leaves_everything_where_it_says(made):
     assert set(answer.json) == {"seconds", "report", "runs"}
     assert answer.json["report"] == str(out / "report.html")
     store = Store(out / "dataset")
-    assert store.spec.classes == ("disc", "square") and store.spec.shape == (3, 16, 16)
+    assert store.spec.classes == ("disc", "square") and store.spec.shape == (3, 8, 8)
     assert sum(store.counts.values()) == 24 and store.counts["val"] >= 2
     parts = {path.relative_to(out).parts[0] for path in out.rglob("*")}
     assert parts == {"dataset", "run", "samples.png", "report.html"}
@@ -88,7 +93,9 @@ def test_every_score_comes_with_what_makes_it_honest(made):
     out, answer = made
     (run,) = answer.json["runs"]
     assert (run["run"], run["family"]) == (str(out / "run"), "flow")
-    assert {"fd", "accuracy", "coverage"} <= run["scores"].keys()
+    assert {"fd", "kid", "accuracy", "nearest"} <= run["scores"].keys()
+    # What so few pictures cannot say is not said, and why.
+    assert "coverage" not in run["scores"] and "warning: density_coverage is left out: " in answer.err
     for score in run["scores"].values():
         assert set(score) == set(Score.__dataclass_fields__)
         assert score["num_fake"] <= sum(Store(out / "dataset").counts.values())
@@ -98,12 +105,12 @@ def test_every_score_comes_with_what_makes_it_honest(made):
 
 
 def test_the_report_shows_it_all_and_needs_nothing_else(made):
-    out, answer = made
+    out, _ = made
     page = Page(out / "report.html")
     assert is_self_contained(page)
     assert page.tags.count("img") >= 1 + 2 * 8  # the samples, and generated pictures beside their neighbours
     assert "svg" in page.tags  # curves
-    for told in ("flow", "Frechet" if "Frechet" in page.text else "Fréchet", "16x16x3, 2 classes", "floor"):
+    for told in ("flow", "8x8x3, 2 classes", "floor", "held-out", "Nearest training pictures"):
         assert told in page.text
     assert len(page.commands) == 4
 
@@ -121,7 +128,7 @@ def test_the_commands_of_the_report_are_those_that_made_it(made, small_judge, tm
 def test_make_again_is_quick_and_changes_nothing(made, shapes, small_judge):
     out, answer = made
     before = contents(out, without=("report.html", "dataset/index"))
-    again = done("make", shapes, "--out", out, "--minutes", 0.05, "--json")
+    again = done("make", shapes, "--out", out, "--size", 8, "--minutes", 0.05, "--json")
     assert contents(out, without=("report.html", "dataset/index")) == before
     assert again.json["runs"] == answer.json["runs"]
     assert again.json["seconds"] < answer.json["seconds"]
@@ -130,17 +137,18 @@ def test_make_again_is_quick_and_changes_nothing(made, shapes, small_judge):
 def test_make_with_another_family_does_not_overwrite_the_first(made, shapes, small_judge):
     out, _ = made
     before = contents(out, without=("dataset/index",))
-    refused = figment("make", shapes, "--out", out, "--minutes", 0.05, "--family", "vae")
+    refused = figment("make", shapes, "--out", out, "--size", 8, "--minutes", 0.05, "--family", "vae")
     assert "this run has the family flow, you asked for vae" in refused.complaint
     assert contents(out, without=("dataset/index",)) == before
 
 
 def test_make_measures_a_classifier_as_one(shapes, small_judge, tmp_path):
-    answer = done("make", shapes, "--out", tmp_path, "--minutes", 0.01, "--family", "classifier", "--json")
+    small = ("--size", 8, "--minutes", 0.01)
+    answer = done("make", shapes, "--out", tmp_path / "out", *small, "--family", "classifier", "--json")
     (run,) = answer.json["runs"]
     assert run["scores"] == {} and run["classification"]["classes"][0]["name"] == "disc"
-    assert not (tmp_path / "samples.png").exists()
-    page = Page(tmp_path / "report.html")
+    assert not (tmp_path / "out/samples.png").exists()
+    page = Page(tmp_path / "out/report.html")
     assert is_self_contained(page) and "Confusion" in page.text
 
 
@@ -162,8 +170,8 @@ def check_every_way(source: Path, place: Path, families: dict[str, str], *, told
             continue
         assert answer.code == 0, answer.err
         done("sample", run, "--num", 3, "--out", place / f"{family}-pictures")
-        shapes = {Image.open(file).size for file in (place / f"{family}-pictures").rglob("*.png")}
-        assert shapes == {(spec.width, spec.height)}
+        shapes = {read(file).shape for file in (place / f"{family}-pictures").rglob("*.png")}
+        assert shapes == {(spec.height, spec.width, spec.channels)[: 2 + (spec.channels > 1)]}
         scored = figment("eval", run, "--data", data, "--judge", judge, "--num", 16, "--json")
         if told:
             assert told in scored.complaint
@@ -184,7 +192,7 @@ def test_two_images_per_class(tmp_path):
 def test_a_single_grey_image_of_17x23(tmp_path):
     source = write_folder(tmp_path / "source", {"only.png": png(3, 17, 23, 1)})
     refusal = "a classifier needs two classes or more"
-    nothing = "has no held-out pictures to score against; build it again with more pictures"
+    nothing = "has no held-out pictures to score against; add pictures, or hold some out with: figment data split"
     check_every_way(source, tmp_path, {"classifier": refusal, **GENERATORS}, told=nothing)
     refused = figment("make", source, "--out", tmp_path / "made", "--minutes", 0.01)
     assert "1 training pictures are too few for a judge; add pictures and build again" in refused.complaint
@@ -198,7 +206,7 @@ def test_grey_images_of_17x23(tmp_path):
 def test_rgba(tmp_path):
     source = write_folder(tmp_path / "source", classes(6, ("cat", "dog"), height=12, width=16, channels=4))
     check_every_way(source, tmp_path, GENERATORS)
-    assert Image.open(next((tmp_path / "flow-pictures").rglob("*.png"))).mode == "RGBA"
+    assert read(next((tmp_path / "flow-pictures").rglob("*.png"))).shape == (12, 16, 4)
 
 
 def test_one_flat_folder_without_labels(tmp_path):
@@ -233,7 +241,7 @@ def test_a_folder_of_samples_is_sorted_by_label_and_named_by_seed(run, tmp_path)
     names = ["disc/40.png", "square/41.png", "disc/42.png", "square/43.png", "disc/44.png"]
     assert answer.json["files"] == [str(tmp_path / name) for name in names]
     assert contents(tmp_path).keys() == set(names)
-    assert all(Image.open(tmp_path / name).size == (16, 16) for name in names)
+    assert all(read(tmp_path / name).shape == (16, 16, 3) for name in names)
 
 
 def test_the_same_command_gives_the_same_bytes(run, tmp_path):
@@ -274,7 +282,7 @@ def test_a_grid_carries_its_recipe_too(run, tmp_path):
     recipe = read_recipe(tmp_path / "grid.png")
     assert (recipe["seeds"], recipe["label"]) == ([5, 6, 7, 8], "all")
     # One column a class, each picture shown three times its size.
-    assert Image.open(tmp_path / "grid.png").size == (2 * (48 + 3) + 3, 2 * (48 + 3) + 3)
+    assert read(tmp_path / "grid.png").shape == (2 * (48 + 3) + 3, 2 * (48 + 3) + 3, 3)
 
 
 def test_a_label_can_be_asked_for_or_left_open(run, tmp_path):
@@ -336,8 +344,8 @@ def test_pictures_in_a_folder_score_like_the_run_that_drew_them(run, judge, tmp_
 
 
 def test_the_training_pictures_themselves_are_found_out(run, judge, shapes):
-    data = ("--data", run.parent / "data", "--judge", judge, "--metrics", "nearest", "fd")
-    copied, drawn = (done("eval", what, *data, "--num", 16, "--json").json["runs"][0]["scores"] for what in (shapes, run))
+    data = ("--data", run.parent / "data", "--judge", judge, "--metrics", "nearest", "fd", "--num", 16)
+    copied, drawn = (run["scores"] for run in done("eval", shapes, run, *data, "--json").json["runs"])
     (name,) = [name for name in copied if name.startswith("nearest")]
     assert copied[name]["value"] < drawn[name]["value"]
     assert copied["fd"]["value"] < drawn["fd"]["value"]
@@ -419,8 +427,9 @@ def test_splits_are_drawn_anew_and_a_run_notices(shapes, tmp_path):
 
 def test_several_sources_make_one_dataset(shapes, tmp_path):
     shutil.make_archive(str(tmp_path / "more"), "zip", shapes)
-    write_folder(tmp_path / "others", {"disc/1.png": encode(pixels(5, 16, 16)), "ring/2.png": encode(pixels(6, 16, 16))})
-    built = done("data", "build", shapes, tmp_path / "more.zip", tmp_path / "others", "--out", tmp_path / "data", "--json")
+    others = {"disc/1.png": encode(pixels(5, 16, 16)), "ring/2.png": encode(pixels(6, 16, 16))}
+    sources = (shapes, tmp_path / "more.zip", write_folder(tmp_path / "others", others))
+    built = done("data", "build", *sources, "--out", tmp_path / "data", "--json")
     assert built.json["spec"]["classes"] == ["disc", "ring", "square"]
     assert (sum(built.json["counts"].values()), built.json["rejected"]) == (26, {"exact_duplicates": 24})
 

@@ -55,7 +55,7 @@ def test_a_familys_help_has_its_own_settings_with_its_own_defaults():
 
 @pytest.mark.parametrize("words", ["--help", "list families", "train --help", "data build --help"])
 def test_help_takes_less_than_a_third_of_a_second_of_processor_time(words):
-    """User and system time of the whole process, Python's own start included; the best of three."""
+    """User and system time of the whole process, Python's own start included; the best of three, or the first below."""
 
     def seconds() -> float:
         process = subprocess.Popen([sys.executable, "-m", "figment", *words.split()], stdout=subprocess.DEVNULL)
@@ -64,7 +64,7 @@ def test_help_takes_less_than_a_third_of_a_second_of_processor_time(words):
         assert process.returncode == 0
         return usage.ru_utime + usage.ru_stime
 
-    assert min(seconds() for _ in range(3)) < 0.3
+    assert any(seconds() < 0.3 for _ in range(3))
 
 
 # Exit codes.
@@ -135,12 +135,12 @@ def test_what_the_system_refuses_is_told_in_one_line(tmp_path, digits, monkeypat
     done(*command)  # and nothing of that is in the way
 
 
-@pytest.mark.parametrize("words", [["--help"], ["list", "families"], ["check", "--help"], ["list", "samplers", "--json"]], ids=" ".join)
+@pytest.mark.parametrize("words", ["--help", "list families", "check --help", "list samplers --json"])
 def test_a_reader_that_has_seen_enough_is_no_mistake(words):
     """As in `figment list families | head -1`."""
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "figment", *words]
+    command = [sys.executable, "-m", "figment", *words.split()]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     ended = subprocess.run(command, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)

@@ -117,6 +117,7 @@ TRAINING = {
     "train vae DATA NEW --from P/nowhere": "--from P/nowhere: has no checkpoint; give a run folder of 'figment train'",
     "train vae DATA NEW --from P/digits": "--from P/digits: has no checkpoint; give a run folder of 'figment train'",
     "train vae DATA NEW --from P/flow": "--from P/flow: its weights do not fit; family, --scale and picture size must",
+    "train vae --data P/unsplit NEW --train.patience 3": "--train.patience and --train.schedule plateau need pictures of",
     "train gan DATA --out P/vae": "P/vae: this run has the family vae, you asked for gan; give --out another folder",
     "train vae --data P/colour --out P/vae": "P/vae: this run has the dataset's pictures (pixel digest) ",
     "train vae --data P/nowhere NEW": "P/nowhere: no such dataset; make one with: figment data build SOURCE",

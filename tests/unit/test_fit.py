@@ -272,6 +272,20 @@ def test_patience_stops_and_ships_the_best(memorised, tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_where_the_best_checkpoint_is_damaged_the_last_step_is_shipped_and_that_is_said(memorised, tmp_path):
+    store, _ = memorised
+    asked = config(store, steps=2000, validate_every=10, patience=4, augment=Augment(), lr=3e-3)
+    train(tmp_path, asked, store, warn=lambda text: None)
+    best = min(checkpoints(tmp_path))
+    flip_bit(tmp_path / "checkpoints" / f"{best:08d}" / "average.safetensors")
+    warnings: list[str] = []
+    train(tmp_path, asked, store, warn=warnings.append)
+    damaged = f"{tmp_path}/checkpoints/{best:08d}/average.safetensors: damaged ("
+    assert warnings[0].startswith(damaged)
+    assert warnings[0].endswith("; it was the best one, the last step is shipped instead")
+    assert load_model(tmp_path).facts["step"] == log(tmp_path)[-1]["step"]
+
+
 def test_patience_survives_a_kill(memorised, tmp_path):
     store, _ = memorised
     asked = config(store, steps=2000, validate_every=10, patience=4, augment=Augment(), lr=3e-3, save_every=15)

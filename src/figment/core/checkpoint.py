@@ -30,6 +30,8 @@ from figment.version import VERSION
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+WEIGHTS = "model.safetensors"
+NEW_WEIGHTS = "model.safetensors.new"  # until the config that belongs to them is in its place
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _digest(manifest: Mapping[str, Any]) -> str:
 
 
 def prune(checkpoints: Path, keep: int, best_step: int | None, newest_step: int) -> None:
-    """Delete all but the newest `keep` checkpoints up to `newest_step`, and the best one.
+    """Delete all but the newest `keep` checkpoints up to `newest_step` and the best one, and what kills left half done.
 
     Later ones are damaged, or the run would have gone on from there: they count for nothing until written anew.
     """
@@ -111,6 +113,8 @@ def prune(checkpoints: Path, keep: int, best_step: int | None, newest_step: int)
     for folder in folders[:-keep]:
         if int(folder.name) != best_step:
             shutil.rmtree(folder, ignore_errors=True)
+    for folder in checkpoints.glob("*.tmp"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -128,14 +132,16 @@ class LoadedModel:
 def write_model(
     folder: Path, model_tensors: Mapping[str, Tensor], family: str, settings: Any, spec: ImageSpec, facts: Mapping
 ) -> None:
-    """Write the shippable half of a run: config.json and model.safetensors, the config last."""
+    """Write the shippable half of a run: config.json and model.safetensors.
+
+    The config is what decides: until it is in its place the old model is whole, from then on the new one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / "model.safetensors.tmp"
-    digest = _write_tensors(fresh, model_tensors)
-    fresh.replace(folder / "model.safetensors")
+    digest = _write_tensors(folder / NEW_WEIGHTS, model_tensors)
     config = {"format": FORMAT, "figment": VERSION, "family": family, "settings": to_json(settings)}
     config |= {"spec": to_json(spec), "sha256": digest, "facts": dict(facts)}
     write_json(folder / "config.json", config)
+    (folder / NEW_WEIGHTS).replace(folder / WEIGHTS)
 
 
 def load_model(path: Path) -> LoadedModel:
@@ -144,13 +150,13 @@ def load_model(path: Path) -> LoadedModel:
     Raises CheckpointError where there is none, it is damaged, or its family is not installed.
     """
     folder = path / "model" if (path / "model").is_dir() else path
-    if not (folder / "model.safetensors").exists():
+    if not (folder / WEIGHTS).exists() and not (folder / NEW_WEIGHTS).exists():
         raise CheckpointError(_no_model(path))
     try:
         config = read_json(folder / "config.json")
         if config["format"] != FORMAT:
             raise CheckpointError(f"{folder}: format {config['format']}, this figment reads {FORMAT}; upgrade figment")
-        tensors = _read_tensors(folder / "model.safetensors", config["sha256"])
+        tensors = _read_weights(folder, config["sha256"])
         family = plugins.load("families", config["family"])
         settings = from_json(family.Config, config["settings"], str(folder / "config.json"))
         spec = from_json(ImageSpec, config["spec"], str(folder / "config.json"))
@@ -196,6 +202,16 @@ def _read_checked(path: Path, digest: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != digest:
         raise CheckpointError(f"{path}: damaged (its SHA-256 differs from the manifest's)")
     return data
+
+
+def _read_weights(folder: Path, digest: str) -> dict[str, Tensor]:
+    """The weights that belong to a model's config; a kill may have come before they were given their name."""
+    if (folder / NEW_WEIGHTS).exists():
+        try:
+            return _read_tensors(folder / NEW_WEIGHTS, digest)
+        except CheckpointError:
+            pass  # of a model that was never finished: its config is not there yet
+    return _read_tensors(folder / WEIGHTS, digest)
 
 
 def _read_tensors(path: Path, digest: str) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from figment.core.checkpoint import (
+    Checkpoint,
     newest_checkpoint,
     prune,
     verify,
@@ -84,7 +85,7 @@ class _Fitting:
     """A run under way: the trainer, and what happens around its steps."""
 
     def __init__(self, folder: Path, run: RunConfig, store: Store, warn: Callable[[str], None], fresh: bool):
-        self.folder, self.run, self.warn = folder, run, warn
+        self.folder, self.checkpoints, self.run, self.warn = folder, folder / "checkpoints", run, warn
         self.batches = Batches(store, "train", run.train.batch_size, seed=run.seed, augment=run.train.augment)
         self.validation = _validation_batches(store, run.train)
         self.run = run = self._complete(run)
@@ -139,11 +140,10 @@ class _Fitting:
 
     def _resume(self) -> bool:
         """Go on from the newest whole checkpoint, if there is one."""
-        checkpoints = self.folder / "checkpoints"
-        checkpoint = newest_checkpoint(checkpoints, self.warn)
+        checkpoint = newest_checkpoint(self.checkpoints, self.warn)
         if checkpoint is None:
-            if any(checkpoints.glob("[0-9]" * 8)):
-                self.warn(f"{checkpoints}: no whole checkpoint is left: training begins again")
+            if any(self.checkpoints.glob("[0-9]" * 8)):
+                self.warn(f"{self.checkpoints}: no whole checkpoint is left: training begins again")
             return False
         parts = {part: checkpoint.read(part) for part in ("objective", "average", "optimizers")}
         self.trainer.load_state(checkpoint.step, parts, checkpoint.facts)
@@ -191,9 +191,11 @@ class _Fitting:
     def save(self) -> None:
         """Write a checkpoint of this moment, and drop the ones no longer needed."""
         parts, facts = self.trainer.state()
-        checkpoints = self.folder / "checkpoints"
-        write_checkpoint(checkpoints, self.trainer.step, parts, facts | {"course": self.course})
-        prune(checkpoints, KEEP, int(self.course["best_step"]), self.trainer.step)
+        write_checkpoint(self.checkpoints, self.trainer.step, parts, facts | {"course": self.course})
+        self._prune()
+
+    def _prune(self) -> None:
+        prune(self.checkpoints, KEEP, int(self.course["best_step"]), self.trainer.step)
 
     @torch.no_grad()
     def _validate(self, trainer: Trainer) -> float | None:
@@ -240,10 +242,11 @@ class _Fitting:
 
     def finish(self) -> None:
         """Write the shippable model: the averaged weights of the last step, or of the best where patience was asked."""
+        self._prune()  # a kill may have come between the last checkpoint and this
         model, facts = self.trainer.model, {"step": self.trainer.step, "seen_images": self.trainer.seen_images}
         tensors = model.state_dict()
-        if self.run.train.patience and 0 < self.course["best_step"] < self.trainer.step:
-            best = verify(self.folder / "checkpoints" / f"{int(self.course['best_step']):08d}")
+        best = self._best()
+        if best:
             part = "average" if self.run.train.ema_half_life else "objective"
             tensors = {name.removeprefix("model."): tensor for name, tensor in best.read(part).items()}
             tensors = {name: tensors[name] for name in model.state_dict()}
@@ -251,14 +254,25 @@ class _Fitting:
         facts |= {"data": to_json(self.run.data)}
         write_model(self.folder / "model", tensors, self.run.family, self.run.settings, self.run.spec, facts)
 
+    def _best(self) -> Checkpoint | None:
+        """The checkpoint to ship in place of the last step, where patience was asked for and it is whole."""
+        step = int(self.course["best_step"])
+        if not self.run.train.patience or not 0 < step < self.trainer.step:
+            return None
+        try:
+            return verify(self.checkpoints / f"{step:08d}")
+        except CheckpointError as error:
+            self.warn(f"{error}; it was the best one, the last step is shipped instead")
+            return None
+
 
 def _validation_batches(store: Store, train: TrainConfig) -> list[Batch]:
     """Up to VALIDATION_IMAGES held-out pictures, spread evenly over their split; none where nothing is held out.
 
-    Raises ConfigError where their loss would steer the training and they are the very pictures that scores need.
+    Raises ConfigError where their loss would steer the training and there are none, or only those that scores need.
     """
     split = "val" if store.counts.get("val") else store.held_out
-    if (train.patience or train.schedule == "plateau") and split != "val":
+    if (train.patience or train.schedule == "plateau") and not store.counts.get("val"):
         raise ConfigError(
             "--train.patience and --train.schedule plateau need pictures of their own to watch: "
             f"figment data split {store.path} --val 0.05"

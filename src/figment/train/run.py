@@ -110,8 +110,12 @@ def remove_run(folder: Path) -> None:
     Its config stays until another one takes its place, so that a kill in between leaves a run and no riddle.
     """
     for name in ("checkpoints", "model", "samples", "tensorboard"):
-        if (folder / name).exists():
+        try:
             shutil.rmtree(folder / name)
+        except FileNotFoundError:
+            pass
+        except OSError as error:  # which names the file alone, not where it lies
+            raise OSError(error.errno, error.strerror, str(folder / name)) from None
     for name in ("log.jsonl", "report.html"):
         (folder / name).unlink(missing_ok=True)
 
