@@ -33,7 +33,7 @@ def test_uniform_numbers_belong_to_seed_epoch_and_index():
 
 def test_uniform_numbers_are_uniform():
     numbers = uniform(0, np.zeros(5000, int), np.arange(5000), 8)
-    assert 0 <= numbers.min() and numbers.max() < 1
+    assert numbers.min() >= 0 and numbers.max() < 1
     assert np.allclose(numbers.mean(0), 0.5, atol=0.02)
     assert np.allclose(numbers.var(0), 1 / 12, atol=0.005)
     assert np.abs(np.corrcoef(numbers.T) - np.eye(8)).max() < 0.06
