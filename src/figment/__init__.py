@@ -15,6 +15,7 @@ __version__ = VERSION
 def load(path: str | Path) -> Any:
     """The trained model in `path` (a run folder or its `model/`), in evaluation mode.
 
+    >>> from figment.core.noise import noise
     >>> model = figment.load("runs/digits")                       # doctest: +SKIP
     >>> images = model.generate(noise([0, 1], model))     # doctest: +SKIP
     """

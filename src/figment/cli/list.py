@@ -1,4 +1,4 @@
-"""List the plugins of a kind: families, sources, steps, samplers, features, metrics."""
+"""List the plugins of a kind: families, sources, steps, samplers, metrics."""
 
 from __future__ import annotations
 

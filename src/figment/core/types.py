@@ -148,7 +148,8 @@ class Phase:
 
 @dataclass(frozen=True)
 class Sample:
-    """One side of a score: features (N, D) float; logits (N, K); labels (N,) int64, -1 = unknown; images uint8 NCHW."""
+    """One side of a score: features (N, D) float; logits (N, K); labels (N,) int64, -1 = unknown; images uint8
+    (N, H, W, C)."""
 
     features: np.ndarray
     logits: np.ndarray | None = None

@@ -2,8 +2,8 @@
 
     -ELBO = E_q(z|x)[-log p(x|z)] + KL(q(z|x) || N(0, I))         in nats an image (Kingma and Welling 2014, equation 3)
 
-p(x|z) is a Gaussian around the decoded picture, with one variance that is learnt (Rybkin et al. 2021): that balances
-the two terms by itself. Labels and attributes go into both halves.
+p(x|z) is a Gaussian around the decoded picture, with the one variance that fits the batch best (Rybkin et al. 2021):
+that balances the two terms by itself. Labels and attributes go into both halves.
 """
 
 from __future__ import annotations
