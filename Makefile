@@ -34,7 +34,7 @@ bench: $(VENV)/.all  ## comparisons with peers, side by side, as ratios
 	$(PYTHON) benchmarks/run.py
 
 gallery: $(VENV)/.all  ## the pictures of the docs, each with the command that makes it
-	$(PYTHON) recipes/gallery.py
+	$(PYTHON) -m recipes.gallery
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info
@@ -49,5 +49,5 @@ $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.core
-	$(PIP) --editable '.[track,dev]'
+	$(PIP) --editable '.[track,parquet,dev]'
 	@touch $@

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from figment.core.noise import mix, noise, uniform
+from figment.core.noise import following, mix, noise, uniform
 
 
 class Model:
@@ -37,3 +37,19 @@ def test_uniform_numbers_are_uniform():
     assert np.allclose(numbers.mean(0), 0.5, atol=0.02)
     assert np.allclose(numbers.var(0), 1 / 12, atol=0.005)
     assert np.abs(np.corrcoef(numbers.T) - np.eye(8)).max() < 0.06
+
+
+def test_what_follows_belongs_to_each_rows_own_noise_and_the_step():
+    first = torch.randn(5, 3, 40, generator=torch.Generator().manual_seed(0))
+    noise_at = following(first)
+    late = noise_at(3)
+    assert torch.equal(following(first[[4, 1]])(3), late[[4, 1]])
+    assert torch.equal(following(first.double())(3), late.double())  # and so whatever the dtype
+    fresh = torch.stack([first, noise_at(0), noise_at(1), late]).flatten(0, 1).flatten(1)
+    assert (fresh.corrcoef() - torch.eye(20)).abs().max() < 0.45
+    assert torch.equal(noise_at(3), late)
+
+
+def test_what_follows_is_standard_normal():
+    values = torch.stack([following(torch.ones(1, 20_000) * row)(row) for row in range(5)]).flatten()
+    assert abs(float(values.mean())) < 0.02 and abs(float(values.std()) - 1) < 0.02

@@ -1,6 +1,6 @@
 """Make a dataset of pictures, look at it, and change what is in it: build, report, split, restore.
 
-figment data build SOURCE... --out DATASET [--size 32|48x64] [--skip STEP] [--STEP.x v] [--dry-run]
+figment data build SOURCE... --out DATASET [--size 32|48x64] [--skip STEP] [--SOURCE.x v] [--STEP.x v] [--dry-run]
 figment data report DATASET [--out report.html]
 figment data split DATASET [--val 0.1] [--test 0.1]
 figment data restore DATASET KEY...
@@ -8,15 +8,16 @@ figment data restore DATASET KEY...
 
 from __future__ import annotations
 
+import typing
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, make_dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from figment.cli._console import Console
+from figment.cli._console import REPORT, Console
 from figment.cli._parse import parse, split_first, wants_help
 from figment.core import plugins
 from figment.core.config import to_json
@@ -44,35 +45,64 @@ def build(argv: Sequence[str], console: Console) -> dict[str, Any]:
     """Read pictures from sources, keep, mend or reject them, and store them with labels, splits and reasons."""
     about = build.__doc__ or ""
     if wants_help(argv):  # read, not imported: help answers at once
-        parse(_build_args(()), argv, verb="data build", about=f"{about}\n\n{_step_settings()}")
-    args: Any = parse(_build_args(plugins.names("steps")), argv, verb="data build", about=about)
+        parse(_build_args((), ()), argv, verb="data build", about=f"{about}\n\n{_all_settings()}")
+    named = _named_sources(argv)
+    args: Any = parse(_build_args(named, plugins.names("steps")), argv, verb="data build", about=about)
     for step in args.skip:
         plugins.require("steps", step.replace("-", "_"))
     from figment.data import build as room
 
     steps = {name: _changed(getattr(args, name)) for name in plugins.names("steps")}
+    steps = {name: made for name, made in steps.items() if made}
+    sources = {name: to_json(getattr(args, name)) for name in named}
     skip = tuple(step.replace("-", "_") for step in args.skip)
-    config = room.BuildConfig(size=args.size, skip=skip, steps={name: made for name, made in steps.items() if made})
+    config = room.BuildConfig(size=args.size, skip=skip, steps=steps, sources=sources)
     with console.progress("build") as advance:
         if args.dry_run:
             trial = room.dry_run(args.sources, config, progress=lambda done, total: advance(done, total, ""))
             return _answer(None, trial.spec, trial.counts, trial.rejected, console)
-        made = room.build(
-            args.sources, args.out, config, progress=lambda done, total: advance(done, total, ""), fresh=args.fresh
-        )
+        with console.keeping("what was committed is kept"):
+            made = room.build(
+                args.sources, args.out, config, progress=lambda done, total: advance(done, total, ""), fresh=args.fresh
+            )
+    leave_page(made, console)
     return _answer(args.out, made.spec, made.counts, made.rejected(), console)
 
 
-def _step_settings() -> str:
-    lines = ["Steps and their settings, in the order of their names:"]
-    for step in plugins.names("steps"):
-        lines.append(f"  {step.replace('_', '-')}: {plugins.summary('steps', step)}")
-        for one in plugins.settings("steps", step):
-            lines.append(f"    --{step.replace('_', '-')}.{one.name.replace('_', '-')}: {one.help} ({one.default})")
+def leave_page(store: Any, console: Console, *, anew: bool = False) -> None:
+    """Have the report written into the dataset, where there is none yet, or `anew`."""
+    page = store.path / REPORT
+    if anew or not page.exists():
+        with console.not_vital(page):
+            from figment.cli._data_report import write_data_report
+
+            write_data_report(page, store)
+
+
+def _all_settings() -> str:
+    lines = ["Sources and their settings:"]
+    lines += [line for name in plugins.names("sources") for line in _settings("sources", name)]
+    lines += ["", "Steps and their settings, in the order of their names:"]
+    lines += [line for name in plugins.names("steps") for line in _settings("steps", name)]
     return "\n".join(lines)
 
 
-def _build_args(steps: Sequence[str]) -> type:
+def _settings(kind: str, name: str) -> Iterator[str]:
+    """A plugin and what can be set of it, a line each."""
+    flag = name.replace("_", "-")
+    yield f"  {flag}: {plugins.summary(kind, name)}"
+    for one in plugins.settings(kind, name):
+        if one.name != "argument":
+            yield f"    --{flag}.{one.name.replace('_', '-')}: {one.help} ({one.default})"
+
+
+def _named_sources(argv: Sequence[str]) -> list[str]:
+    """Sources with a setting among the words, as in --shapes.frames 8: only these must be imported."""
+    flags = {word.removeprefix("--").partition(".")[0] for word in argv if word.startswith("--") and "." in word}
+    return [name for name in plugins.names("sources") if name.replace("_", "-") in flags]
+
+
+def _build_args(sources: Sequence[str], steps: Sequence[str]) -> type:
     def option(kind: Any, default: Any, text: str) -> tuple[Any, Any]:
         return Annotated[kind, tyro.conf.arg(help=text)], field(default=default)
 
@@ -91,10 +121,24 @@ def _build_args(steps: Sequence[str]) -> type:
             ("skip", *option(tuple[str, ...], (), "Steps to leave out: figment list steps.")),
             ("dry_run", *option(bool, False, "Only say what would be kept and refused, and why.")),
             ("fresh", *option(bool, False, "Delete the dataset that is there and build it again.")),
+            *((name, *_source(name)) for name in sources),
             *((name, *_step(name)) for name in steps),
         ],
         frozen=True,
     )
+
+
+def _source(name: str) -> tuple[Any, Any]:
+    """The settings of a source without its argument, which is typed behind its name; checked when both are there."""
+    config = plugins.load("sources", name).Config
+    hints, helps = typing.get_type_hints(config), {one.name: one.help for one in plugins.settings("sources", name)}
+    parts = [
+        (one.name, Annotated[hints[one.name], tyro.conf.arg(help=helps[one.name])], field(default=one.default))
+        for one in fields(config)
+        if one.name != "argument"
+    ]
+    made = make_dataclass(name, parts, frozen=True)
+    return made, field(default=made())
 
 
 def _step(name: str) -> tuple[Any, Any]:
@@ -132,10 +176,10 @@ class Report:
 def report(argv: Sequence[str], console: Console) -> dict[str, Any]:
     """Write one offline HTML page: contact sheets, class balance, histograms, what was refused and why."""
     args = parse(Report, argv, verb="data report", about=report.__doc__ or "")
-    from figment.cli._report import write_data_report
+    from figment.cli._data_report import write_data_report
     from figment.data.store import Store
 
-    store, out = Store(args.dataset), args.out or args.dataset / "report.html"
+    store, out = Store(args.dataset), args.out or args.dataset / REPORT
     out.parent.mkdir(parents=True, exist_ok=True)
     write_data_report(out, store)
     console.say(f"open {out}")
@@ -159,10 +203,13 @@ def split(argv: Sequence[str], console: Console) -> dict[str, Any]:
 
     store = Store(args.dataset)
     config = plugins.load("steps", "split").Config
-    store.resplit(
-        config(**{name: share for name, share in (("val", args.val), ("test", args.test)) if share is not None})
-    )
-    return _answer(args.dataset, store.spec, store.counts, (), console)
+    shares = {name: share for name, share in (("val", args.val), ("test", args.test)) if share is not None}
+    try:
+        store.resplit(config(**shares))
+    except ConfigError as error:  # the step is a part of the build, and names its flags as they are there
+        raise ConfigError(str(error).replace("--split.", "--")) from None
+    leave_page(store, console, anew=True)
+    return _answer(args.dataset, store.spec, store.counts, store.rejected(), console)
 
 
 @dataclass(frozen=True)
@@ -180,4 +227,5 @@ def restore(argv: Sequence[str], console: Console) -> dict[str, Any]:
 
     store = Store(args.dataset)
     store.restore(args.keys)
+    leave_page(store, console, anew=True)
     return _answer(args.dataset, store.spec, store.counts, store.rejected(), console)

@@ -1,7 +1,7 @@
 """Weights on disk: checkpoints that are whole or absent, and the shippable model. Never pickle.
 
     checkpoints/00000500/   objective.safetensors  average.safetensors  optimizers.safetensors  manifest.json
-    model/                  model.safetensors  config.json
+    model/                  model.safetensors  config.json  sampling.json (once tuned)
 
 A checkpoint is written to a fresh folder, every file synced, the manifest with everyone's SHA-256 last, then renamed:
 a reader finds a whole one or none. A file is compared with its digest before a single tensor of it is used, because
@@ -30,6 +30,7 @@ from figment.version import VERSION
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+SAMPLING = "sampling.json"
 WEIGHTS = "model.safetensors"
 NEW_WEIGHTS = "model.safetensors.new"  # until the config that belongs to them is in its place
 
@@ -119,7 +120,8 @@ def prune(checkpoints: Path, keep: int, best_step: int | None, newest_step: int)
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A shipped model with the facts needed to use it. `digest` is the SHA-256 of its weights."""
+    """A shipped model with the facts needed to use it. `digest` is the SHA-256 of its weights; `sampling` the settings
+    that 'figment tune' chose, None for the family's own."""
 
     model: nn.Module
     family: str
@@ -127,6 +129,7 @@ class LoadedModel:
     spec: ImageSpec
     digest: str
     facts: dict[str, Any]
+    sampling: Any = None
 
 
 def write_model(
@@ -160,6 +163,7 @@ def load_model(path: Path) -> LoadedModel:
         family = plugins.load("families", config["family"])
         settings = from_json(family.Config, config["settings"], str(folder / "config.json"))
         spec = from_json(ImageSpec, config["spec"], str(folder / "config.json"))
+        sampling = _read_sampling(folder, family)
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / 'config.json'}: damaged or of another version ({error})") from None
     model = family.build(settings, spec).model
@@ -168,7 +172,50 @@ def load_model(path: Path) -> LoadedModel:
     except RuntimeError as error:
         raise CheckpointError(f"{folder}: the weights do not fit the family '{config['family']}' ({error})") from None
     model.eval().requires_grad_(False)
-    return LoadedModel(model, config["family"], settings, spec, config["sha256"], config["facts"])
+    return LoadedModel(model, config["family"], settings, spec, config["sha256"], config["facts"], sampling)
+
+
+def write_sampling(run: Path, settings: Any) -> None:
+    """Make `settings`, the family's Sampling, what the run in this folder draws with where nothing else is asked."""
+    write_json(run / "model" / SAMPLING, to_json(settings))
+
+
+def _read_sampling(folder: Path, family: Any) -> Any:
+    if not (folder / SAMPLING).exists() or not hasattr(family, "Sampling"):
+        return None
+    return from_json(family.Sampling, read_json(folder / SAMPLING), str(folder / SAMPLING))
+
+
+@dataclass(frozen=True)
+class Inner:
+    """How a model that another one contains is built. Its weights travel inside the outer checkpoint.
+
+    sha256: of the weights that it began with.
+    """
+
+    family: str
+    settings: Mapping[str, Any]
+    spec: ImageSpec
+    sha256: str
+
+    @classmethod
+    def of(cls, loaded: LoadedModel) -> Inner:
+        return cls(loaded.family, to_json(loaded.settings), loaded.spec, loaded.digest)
+
+    def build(self) -> Any:
+        """The model, with initial weights."""
+        family = plugins.load("families", self.family)
+        return family.build(from_json(family.Config, self.settings, f"the inner '{self.family}'"), self.spec).model
+
+    def weights(self, run: Path) -> dict[str, Tensor]:
+        """The weights that it is to begin with, from the run that they were trained in.
+
+        Raises CheckpointError where the run is gone or was trained further since.
+        """
+        loaded = load_model(run)
+        if loaded.digest != self.sha256:
+            raise CheckpointError(f"{run}: was trained further since this run was begun; give --fresh to begin again")
+        return dict(loaded.model.state_dict())
 
 
 def _no_model(path: Path) -> str:

@@ -85,6 +85,9 @@ class TrainConfig:
     """Share of the run during which the learning rate rises from 0."""
     ema_half_life: int = 20_000
     """Images after which a weight counts half in the averaged model; ramped up at the start. 0 switches it off."""
+    ema_snapshots: int = 0
+    """Snapshots of two more averages to keep, from which 'figment tune' rebuilds one of any length. Each is as large as
+    two models; 12 are enough."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the forward pass; auto measures at the start."""
     layout: Literal["auto", "contiguous", "channels_last"] = "auto"
@@ -100,17 +103,32 @@ class TrainConfig:
     """Steps between measurements of the loss on held-out pictures; 0 switches it off."""
     sample_every: int = 500
     """Steps between sample grids; 0 switches it off."""
+    score_every: int = 0
+    """Steps between scores of generated pictures against held-out ones; the best step is shipped. 0 switches it off."""
+    score_by: tuple[str, ...] = ("fd",)
+    """Metrics to score by; the first one chooses the best."""
+    score_num: int = 500
+    """Pictures to draw for a score."""
+    score_share: float = 0.1
+    """Largest share of the time that goes into scores; where it would be more, they are taken less often."""
     patience: int = 0
-    """Stop after this many validations without a better loss, and ship the best; 0 trains to the end."""
+    """Stop after this many validations (or scores, where asked for) without a better one, and ship the best; 0 trains
+    to the end."""
     tensorboard: bool = False
     """Also write TensorBoard event files; needs the extra 'track'."""
 
     def __post_init__(self):
         for name, low in (("batch_size", 1), ("slices", 1), ("save_every", 1), ("log_every", 1), ("patience", 0)):
             check_range(f"train.{name}", getattr(self, name), low)
-        for name in ("weight_decay", "l1", "clip_norm", "ema_half_life", "validate_every", "sample_every"):
+        for name in ("weight_decay", "l1", "clip_norm", "ema_half_life", "ema_snapshots"):
+            check_range(f"train.{name}", getattr(self, name), 0)
+        for name in ("validate_every", "sample_every", "score_every"):
             check_range(f"train.{name}", getattr(self, name), 0)
         check_range("train.lr", self.lr, 0, 10)
+        if not self.score_by:
+            raise ConfigError("--train.score-by: name a metric: figment list metrics")
+        check_range("train.score_num", self.score_num, 2)
+        check_range("train.score_share", self.score_share, 0.001, 1)
         for name in ("beta1", "beta2", "warmup"):
             check_range(f"train.{name}", getattr(self, name), 0, 1)
         if self.slices > self.batch_size:

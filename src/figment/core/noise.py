@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,3 +47,29 @@ def noise(seeds: Sequence[int], model: Any) -> Tensor:
     shape = model.noise_shape()
     rows = [torch.randn(shape, generator=torch.Generator().manual_seed(mix(seed))) for seed in seeds]
     return torch.stack(rows) if rows else torch.empty(0, *shape)
+
+
+def following(noise: Tensor) -> Callable[[int], Tensor]:
+    """Fresh noise for every later step, derived from each row's own first noise.
+
+    noise: (B, ...). Returns a function of the step: standard normal, of the same shape, dtype and device. Row i is
+    made, on the CPU, from the step and a digest of row i alone, so it is the same alone or in any batch.
+    """
+    digests: list[int] = []
+    source = torch.Generator()
+
+    def noise_at(step: int) -> Tensor:
+        if not digests:  # not before they are needed: most samplers never ask
+            digests.extend(_digest(row) for row in noise.detach().float().cpu())
+        seeds = _splitmix(np.array(digests, np.uint64) ^ _splitmix(np.array([step], np.uint64))) >> np.uint64(1)
+        fresh = torch.empty(noise.shape)
+        for row, seed in zip(fresh, seeds.tolist(), strict=True):
+            row.normal_(generator=source.manual_seed(seed))
+        return fresh.to(noise)
+
+    return noise_at
+
+
+def _digest(row: Tensor) -> int:
+    """64 bits that tell one row of numbers from another."""
+    return int.from_bytes(hashlib.blake2b(row.contiguous().numpy().tobytes(), digest_size=8).digest(), "little")

@@ -29,6 +29,12 @@ class Objective(nn.Module, Generic[M]):
         """Terms to minimise on `batch`; noise is drawn from torch's generator, which the trainer seeds every slice."""
         raise NotImplementedError
 
+    def begin(self) -> None:
+        """Called once, when a run starts from nothing: the place to read the weights of another run.
+
+        A run that goes on, or a model that is loaded, has them already.
+        """
+
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("main", updates=("model",), loss=self.loss),)
 

@@ -34,7 +34,7 @@ FOLDERS = {
 }
 
 # Packages that are not part of the core installation, and the extra that brings each.
-EXTRAS = {"tensorboard": "track"}
+EXTRAS = {"tensorboard": "track", "pyarrow": "parquet"}
 
 
 @dataclass(frozen=True)
@@ -121,15 +121,32 @@ def constant(kind: str, name: str, constant_name: str, default: object = None) -
 
 
 def settings(kind: str, name: str) -> Iterator[Setting]:
-    """The fields of a plugin's `Config`, with their help: the string literal below each."""
-    for node in _tree(kind, name).body:
-        if isinstance(node, ast.ClassDef) and node.name == "Config":
-            for field, after in zip(node.body, [*node.body[1:], None], strict=True):
-                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                    is_help = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                    yield Setting(
-                        name=field.target.id,
-                        type=ast.unparse(field.annotation),
-                        default=ast.unparse(field.value) if field.value else "required",
-                        help=" ".join(str(after.value.value).split()) if is_help else "",  # type: ignore[union-attr]
-                    )
+    """The fields of a plugin's `Config`, with their help: the string literal below each; inherited ones come first."""
+    yield from _fields(_tree(kind, name), "Config").values()
+
+
+def _fields(module: ast.Module, class_name: str) -> dict[str, Setting]:
+    for node in module.body:
+        if isinstance(node, ast.ImportFrom) and class_name in {alias.name for alias in node.names}:
+            parent = ROOT.parent / f"{(node.module or '').replace('.', '/')}.py"
+            return _fields(ast.parse(parent.read_text(encoding="utf-8")), class_name) if parent.exists() else {}
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            found: dict[str, Setting] = {}
+            for base in node.bases:
+                found |= _fields(module, base.id) if isinstance(base, ast.Name) else {}
+            return found | {setting.name: setting for setting in _own_fields(node)}
+    return {}
+
+
+def _own_fields(node: ast.ClassDef) -> Iterator[Setting]:
+    for field, after in zip(node.body, [*node.body[1:], None], strict=True):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            if "Suppress" in ast.unparse(field.annotation):
+                continue  # recorded by the family, not set by anyone
+            is_help = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            yield Setting(
+                name=field.target.id,
+                type=ast.unparse(field.annotation),
+                default=ast.unparse(field.value) if field.value else "required",
+                help=" ".join(str(after.value.value).split()) if is_help else "",  # type: ignore[union-attr]
+            )

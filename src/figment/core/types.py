@@ -72,6 +72,7 @@ class ImageSpec:
 
     def __str__(self) -> str:
         size = f"{self.height}x{self.width}x{self.channels}"
+        size = f"{self.frames} frames of {size}" if self.frames > 1 else f"pairs of {size}" if self.paired else size
         return f"{size}, {self.num_classes} classes" if self.classes else f"{size}, no labels"
 
 
@@ -149,12 +150,14 @@ class Phase:
 @dataclass(frozen=True)
 class Sample:
     """One side of a score: features (N, D) float; logits (N, K); labels (N,) int64, -1 = unknown; images uint8
-    (N, H, W, C)."""
+    (N, H, W, C); spatial: flattened features of places (N, P); bits: bits per dimension (N,)."""
 
     features: np.ndarray
     logits: np.ndarray | None = None
     labels: np.ndarray | None = None
     images: np.ndarray | None = None
+    spatial: np.ndarray | None = None
+    bits: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -247,6 +250,34 @@ class Scores(Protocol):
 class Continues(Protocol):
     def continue_from(self, frames: Tensor, noise: Tensor, steps: int) -> Tensor:
         """(B, T, C, H, W) -> the next `steps` frames, (B, steps, C, H, W)"""
+        ...
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """What scores look through: a plugin of `figment.features` loads one.
+
+    Beside `features` it may have `classify`, (B, C, H, W) -> logits (B, K), and `spatial`, -> features of places
+    (B, P). A row of the answers depends on that row of the pictures alone.
+    """
+
+    @property
+    def name(self) -> str:
+        """What a score quotes: plugin, digest of the weights, layer, width and resize; its first word is the plugin."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of the weights, and of whatever else decides the features."""
+        ...
+
+    @property
+    def resize(self) -> str:
+        """How pictures are brought to the size that is looked at."""
+        ...
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, D)"""
         ...
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from figment.core.augment import augment
 from figment.core.config import Augment
 from figment.core.images import to_float
-from figment.core.noise import mix
+from figment.core.noise import mix, uniform
 from figment.core.types import Batch, Condition
+from figment.data.captions import CaptionTable
 from figment.data.store import Store
+
+_CAPTION_STREAM = 3  # of the seed: which caption is shown must not depend on how the picture is changed
 
 
 class Batches:
@@ -23,9 +28,12 @@ class Batches:
     """
 
     def __init__(self, store: Store, split: str, batch_size: int, *, seed: int = 0, augment: Augment = Augment()):
+        spec = store.spec
         self.images = store.images(split)
-        self.labels = store.labels(split) if store.spec.classes else None
-        self.attributes = store.attributes(split) if store.spec.attributes else None
+        self.pairs = store.pairs(split) if spec.paired else None
+        self.labels = store.labels(split) if spec.classes else None
+        self.attributes = store.attributes(split) if spec.attributes else None
+        self.captions = CaptionTable.of(store.captions(split), spec.caption_bytes) if spec.caption_bytes else None
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self._permutation = lru_cache(maxsize=2)(self._draw_permutation)
 
@@ -34,24 +42,48 @@ class Batches:
         return len(self.images)
 
     def batch_at(self, step: int) -> Batch:
-        """The batch of a training step."""
+        """The batch of a training step; of several captions each epoch shows another."""
         position = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs, places = position // len(self), position % len(self)
         rows = np.empty_like(position)
         for epoch in range(epochs[0], epochs[-1] + 1):
             here = epochs == epoch
             rows[here] = self._permutation(epoch)[places[here]]
-        batch = self.take(rows)
-        images = augment(batch.images, self.augment, seed=self.seed, epochs=epochs, indices=rows)
-        return Batch(images, batch.condition)
+        draw = uniform(mix(self.seed, _CAPTION_STREAM), epochs, rows, 1)[:, 0]
+        return self._augmented(self._batch(rows, draw), epochs, rows)
 
     def take(self, rows: np.ndarray) -> Batch:
-        """The pictures of some rows of the split, unchanged."""
+        """The pictures of some rows of the split, unchanged, each with its first caption."""
+        return self._batch(rows, np.zeros(len(rows), np.float32))
+
+    def _batch(self, rows: np.ndarray, draw: np.ndarray) -> Batch:
+        """draw: (B,) in [0, 1), which picks one of several captions."""
         condition = Condition(
             labels=None if self.labels is None else torch.from_numpy(self.labels[rows]),
             attributes=None if self.attributes is None else torch.from_numpy(self.attributes[rows]),
+            captions=None if self.captions is None else torch.from_numpy(self.captions.pick(rows, draw)),
+            image=None if self.pairs is None else to_float(self.pairs[rows]),
         )
         return Batch(to_float(self.images[rows]), condition)
+
+    def _augmented(self, batch: Batch, epochs: np.ndarray, rows: np.ndarray) -> Batch:
+        """The batch changed at random: all frames of a sequence alike, and both halves of a pair."""
+        if self.augment == Augment():
+            return batch
+        if batch.condition.image is not None:
+            both = self._alike(torch.stack([batch.images, batch.condition.image], 1), epochs, rows)
+            return Batch(both[:, 0], replace(batch.condition, image=both[:, 1]))
+        if batch.images.ndim == 5:
+            return Batch(self._alike(batch.images, epochs, rows), batch.condition)
+        images = augment(batch.images, self.augment, seed=self.seed, epochs=epochs, indices=rows)
+        return Batch(images, batch.condition)
+
+    def _alike(self, images: Tensor, epochs: np.ndarray, rows: np.ndarray) -> Tensor:
+        """(B, T, C, H, W) -> the same shape; a change follows from (seed, epoch, row) alone, which the frames share."""
+        frames = images.shape[1]
+        epochs, rows = epochs.repeat(frames), rows.repeat(frames)
+        flat = augment(images.flatten(0, 1), self.augment, seed=self.seed, epochs=epochs, indices=rows)
+        return flat.unflatten(0, (-1, frames))
 
     def _draw_permutation(self, epoch: int) -> np.ndarray:
         return np.random.Generator(np.random.Philox(mix(self.seed, epoch))).permutation(len(self))

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from figment.core.config import from_json, write_json
 from figment.core.errors import DataError
 from figment.core.types import ImageSpec, Record, Rejected
@@ -162,12 +164,16 @@ def _chunks(records: Iterable[Record | Rejected], first_id: int) -> Iterator[tup
     for record in records:
         chunk.append(record)
         if isinstance(record, Record):
-            num_bytes += len(record.image) if isinstance(record.image, bytes) else record.image.nbytes
+            num_bytes += sum(_num_bytes(half) for half in (record.image, record.pair) if half is not None)
         if len(chunk) >= CHUNK_PICTURES or num_bytes >= CHUNK_BYTES:
             yield first_id, chunk
             first_id, chunk, num_bytes = first_id + len(chunk), [], 0
     if chunk:
         yield first_id, chunk
+
+
+def _num_bytes(image: bytes | np.ndarray) -> int:
+    return len(image) if isinstance(image, bytes) else image.nbytes
 
 
 def _skip_committed(index: Index, records: Iterator[Record | Rejected]) -> int:

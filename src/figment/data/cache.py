@@ -19,12 +19,12 @@ FOLDER = "cache"
 
 
 def pixels_of(root: Path, index: Index, spec: ImageSpec, num_images: int, pixel_digest: str) -> np.ndarray:
-    """uint8 (N, H, W, C), read-only: every accepted picture of the dataset in `root`, split by split.
+    """uint8, read-only: every accepted picture of the dataset in `root`, split by split, in the shape of `shape_of`.
 
     Where the map is missing it is decoded from the shards, to a temporary file that is then renamed; in a folder that
     cannot be written, to memory. Raises DataError where a shard is missing or damaged.
     """
-    shape = num_images, spec.height, spec.width, spec.channels
+    shape = num_images, *shape_of(spec)
     path = root / FOLDER / f"{pixel_digest}.uint8"
     if not path.exists() or path.stat().st_size != np.prod(shape):
         try:
@@ -36,14 +36,21 @@ def pixels_of(root: Path, index: Index, spec: ImageSpec, num_images: int, pixel_
     return np.memmap(path, np.uint8, "r", shape=shape)
 
 
+def shape_of(spec: ImageSpec) -> tuple[int, ...]:
+    """(H, W, C) of a picture, (T, H, W, C) of a sequence, (2, H, W, C) of a pair."""
+    several = (2,) if spec.paired else (spec.frames,) if spec.frames > 1 else ()
+    return (*several, spec.height, spec.width, spec.channels)
+
+
 def _decoded(root: Path, index: Index, spec: ImageSpec) -> Iterator[np.ndarray]:
-    """uint8 (H, W, C) of each picture, checked against its digest."""
+    """uint8 of each picture, in the shape of `shape_of`, checked against its digest."""
+    frames = 2 if spec.paired else spec.frames
     with ShardReader(root) as shards:
         for key, shard, offset, length, expected in index.query(
             f"select key, shard, offset, length, pixel_digest {ACCEPTED} {IN_ORDER}"
         ):
             try:
-                pixels = decode_png(shards.read(shard, offset, length))
+                pixels = decode_png(shards.read(shard, offset, length), frames)
             except (FileNotFoundError, ValueError):
                 pixels = None
             if pixels is None or digest(pixels) != expected:

@@ -11,6 +11,7 @@ from typing import Any
 from figment.core.config import to_json
 from figment.core.errors import DataError
 from figment.core.types import ImageSpec
+from figment.data.captions import MAX_BYTES
 from figment.data.index import ACCEPTED, IN_ORDER, IS_ACCEPTED, Index
 from figment.data.layout import natural
 from figment.version import VERSION
@@ -63,10 +64,14 @@ def refusals(index: Index, most: int = 3) -> str:
 
 
 def _spec(index: Index) -> ImageSpec:
-    sizes = list(index.query(f"select height, width {ACCEPTED} group by height, width order by count(*) desc"))
+    sizes = _distinct(index, "height, width")
     height, width = sizes[0]
     if len(sizes) > 1:
         raise DataError(f"pictures of {len(sizes)} sizes, most of {height}x{width}: do not skip resize_crop")
+    lengths = _distinct(index, "frames, paired")
+    frames, paired = lengths[0]
+    if len(lengths) > 1:
+        raise DataError(f"stills, pairs or sequences of {len(lengths)} lengths: build a dataset of each")
     labels = [label for (label,) in index.query(f"select distinct label {ACCEPTED} and label is not null")]
     attributes = index.query(f"select distinct one.key from images, json_each(attributes) one where {IS_ACCEPTED}")
     longest = index.value(
@@ -77,9 +82,16 @@ def _spec(index: Index) -> ImageSpec:
         height=height,
         width=width,
         classes=tuple(sorted(labels, key=natural)) if len(labels) > 1 else (),
+        frames=frames,
+        paired=bool(paired),
         attributes=tuple(sorted((name for (name,) in attributes), key=natural)),
-        caption_bytes=math.ceil((longest or 0) / _CAPTION_STEP) * _CAPTION_STEP,
+        caption_bytes=min(MAX_BYTES, math.ceil((longest or 0) / _CAPTION_STEP) * _CAPTION_STEP),
     )
+
+
+def _distinct(index: Index, columns: str) -> list[tuple[Any, ...]]:
+    """The values that some columns have among the accepted pictures, the commonest first."""
+    return list(index.query(f"select {columns} {ACCEPTED} group by {columns} order by count(*) desc"))
 
 
 def _balance(index: Index, classes: Sequence[str]) -> dict[str, dict[str, int]]:

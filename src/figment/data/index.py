@@ -31,6 +31,8 @@ create table if not exists images (
     height integer,
     width integer,
     channels integer,
+    frames integer,                 -- of a sequence, a strip from top to bottom; 1 for a picture
+    paired integer,                 -- 1 where its other half stands below it
     label text,
     attributes text not null,       -- JSON object of numbers
     captions text not null,         -- JSON list of texts
@@ -69,6 +71,8 @@ class Row:
     height: int | None = None
     width: int | None = None
     channels: int | None = None
+    frames: int = 1
+    paired: int = 0
     label: str | None = None
     attributes: Mapping[str, float] = field(default_factory=dict)
     captions: tuple[str, ...] = ()
@@ -177,6 +181,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
         # A power cut may take the last transactions, each whole; the build makes them again.
         connection.execute("pragma synchronous = normal")
         connection.executescript(_SCHEMA)
+        _add_columns(connection)
         return connection
     except sqlite3.DatabaseError as error:
         connection.close()
@@ -185,6 +190,14 @@ def _connect(path: Path | None) -> sqlite3.Connection:
             raise
         # Where the folder cannot be written, SQLite reads such a file only on the promise that nobody else writes it.
         return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True, isolation_level=None)
+
+
+def _add_columns(connection: sqlite3.Connection) -> None:
+    """Bring the index of an earlier figment, which knew single pictures only, up to date."""
+    known = {name for (name,) in connection.execute("select name from pragma_table_info('images')")}
+    for name, usual in (("frames", 1), ("paired", 0)):
+        if name not in known:
+            connection.execute(f"alter table images add column {name} integer default {usual}")
 
 
 def _row(cells: dict[str, Any]) -> Row:

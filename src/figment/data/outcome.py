@@ -15,7 +15,7 @@ from figment.core.types import Record, Rejected
 from figment.data.chain import Chain
 from figment.data.index import Row
 from figment.data.layout import PICTURE_SUFFIXES
-from figment.data.pixels import digest, encode_png
+from figment.data.pixels import digest, encode_png, to_channels
 from figment.data.shards import BLOCK_BYTES, tar_member, write_shard
 
 MAX_KEPT_BYTES = 64 * 2**20  # of a refused file; a larger one keeps its row only
@@ -40,12 +40,24 @@ def process(chain: Chain, first_id: int, records: Sequence[Record | Rejected]) -
 def _outcome(chain: Chain, id: int, record: Record | Rejected) -> Outcome:
     if isinstance(record, Rejected):
         return Outcome(Row(id, record.key, "rejected", record.step, record.reason), b"")
-    if record.pair is not None:
-        result: Record | Rejected = Rejected(record.key, "store", "is a pair; a dataset holds single pictures")
-    else:
-        result = chain.mend(record)
+    result = _mended(chain, record)
     row = _row(id, record)
     return _refused(row, record, result) if isinstance(result, Rejected) else _accepted(row, result)
+
+
+def _mended(chain: Chain, record: Record) -> Record | Rejected:
+    """The record after the steps; of a pair both halves, one above the other: uint8 (2, H, W, C)."""
+    result = chain.mend(replace(record, pair=None))
+    if record.pair is None or isinstance(result, Rejected):
+        return result
+    other = chain.mend(replace(record, image=record.pair, pair=None))
+    if isinstance(other, Rejected):
+        return replace(other, reason=f"its other half: {other.reason}")
+    halves = [np.asarray(half.image) for half in (result, other)]
+    if halves[0].ndim != 3 or halves[0].shape[:2] != halves[1].shape[:2]:
+        return Rejected(record.key, "store", "its halves are not two pictures of one size; do not skip resize_crop")
+    channels = max(half.shape[2] for half in halves)
+    return replace(result, image=np.stack([to_channels(half, channels) for half in halves]))
 
 
 def _row(id: int, record: Record) -> Row:
@@ -57,6 +69,8 @@ def _row(id: int, record: Record) -> Row:
         file_digest=source_digest(record),
         label=record.label,
         attributes=dict(record.attributes),
+        frames=1 if isinstance(record.image, bytes) or record.image.ndim < 4 else len(record.image),
+        paired=int(record.pair is not None),
         captions=record.captions,
         source_split=record.split,
         origin={name: value for name, value in record.origin.items() if name != "licence"},
@@ -65,13 +79,16 @@ def _row(id: int, record: Record) -> Row:
 
 
 def source_digest(record: Record) -> str:
-    """SHA-256 of a record's file, or of its pixels where the source gives pixels."""
+    """SHA-256 of a record's file, or of its pixels where the source gives pixels; of a pair that of both digests."""
+    if record.pair is not None:
+        halves = (record, replace(record, image=record.pair))
+        return hashlib.sha256("".join(source_digest(replace(half, pair=None)) for half in halves).encode()).hexdigest()
     return hashlib.sha256(record.image).hexdigest() if isinstance(record.image, bytes) else digest(record.image)
 
 
 def _accepted(row: Row, record: Record) -> Outcome:
     assert isinstance(record.image, np.ndarray)  # decode cannot be skipped
-    height, width, channels = record.image.shape
+    height, width, channels = record.image.shape[-3:]
     png = encode_png(record.image)
     row = replace(
         row,
@@ -81,20 +98,29 @@ def _accepted(row: Row, record: Record) -> Outcome:
         height=height,
         width=width,
         channels=channels,
+        frames=len(record.image) if record.image.ndim == 4 and not row.paired else 1,
         quality=_quality(record),
         origin={name: value for name, value in record.origin.items() if name != "licence"},
     )
-    return Outcome(row, _members(row, ".png", png, {"label": row.label, "split": row.source_split}))
+    return Outcome(row, _members(row, ".png", png, _known(row)))
+
+
+def _known(row: Row) -> dict[str, Any]:
+    """What a picture shows and how its file is to be read, as far as there is something to say."""
+    layout = {"frames": row.frames if row.frames > 1 else None, "paired": True if row.paired else None}
+    said = {"attributes": dict(row.attributes) or None, "captions": list(row.captions) or None}
+    return {"label": row.label, "split": row.source_split, **said, **layout}
 
 
 def _quality(record: Record) -> dict[str, Any]:
     """mean and deviation: of each channel, 0..255. scale: above 1 where it was enlarged."""
     pixels = np.asarray(record.image)
+    values = pixels.reshape(-1, pixels.shape[-1])
     height, width = (int(side) for side in record.origin["size"].split("x"))
     return {
-        "mean": [round(float(value), 4) for value in pixels.mean((0, 1))],
-        "deviation": [round(float(value), 4) for value in pixels.std((0, 1))],
-        "scale": round(max(pixels.shape[0] / height, pixels.shape[1] / width), 4),
+        "mean": [round(float(value), 4) for value in values.mean(0)],
+        "deviation": [round(float(value), 4) for value in values.std(0)],
+        "scale": round(max(pixels.shape[-3] / height, pixels.shape[-2] / width), 4),
     }
 
 
@@ -102,7 +128,7 @@ def _refused(row: Row, record: Record, why: Rejected) -> Outcome:
     row = replace(row, status="rejected", step=why.step, reason=why.reason)
     if isinstance(record.image, bytes):
         content, suffix = record.image, PurePosixPath(record.key).suffix.lower()
-    elif record.image.dtype == np.uint8 and record.image.ndim == 3 and record.image.shape[2] in (1, 3, 4):
+    elif _is_drawable(record.image):
         content, suffix = encode_png(record.image), ".png"
     else:
         return Outcome(row, b"")
@@ -111,6 +137,10 @@ def _refused(row: Row, record: Record, why: Rejected) -> Outcome:
     row = replace(row, offset=BLOCK_BYTES, length=len(content))
     suffix = suffix if suffix in PICTURE_SUFFIXES else ".bin"
     return Outcome(row, _members(row, suffix, content, {"step": why.step, "reason": why.reason}))
+
+
+def _is_drawable(pixels: np.ndarray) -> bool:
+    return pixels.dtype == np.uint8 and pixels.ndim in (3, 4) and pixels.shape[-1] in (1, 3, 4) and pixels.size > 0
 
 
 def _members(row: Row, suffix: str, content: bytes, about: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,9 @@
-"""The data room: pixels as uint8 (H, W, C), C = 1 grey, 3 RGB or 4 RGBA, and the ways between them and PNG."""
+"""The data room: pixels as uint8 (H, W, C), C = 1 grey, 3 RGB or 4 RGBA, and the ways between them and PNG.
+
+A sequence, (T, H, W, C), is stored as a strip: one PNG with its frames below one another, first frame on top. Every
+viewer shows it, a row of numbers says where it lies in a tar, and no frame can be lost: writers of animated PNG merge
+equal frames. A pair is a strip of two.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +14,25 @@ import numpy as np
 
 
 def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """uint8 (H, W, C) -> (H, W, channels).
+    """uint8 (..., H, W, C) -> (..., H, W, channels).
 
     Colour becomes grey by the luma of ITU-R BT.601; what is transparent is laid on white; opaque alpha is 255.
     """
-    if pixels.shape[2] == channels:
+    if pixels.shape[-1] == channels:
         return pixels
     if channels == 4:
         rgb = to_channels(pixels, 3)
-        return np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], axis=2)
-    if pixels.shape[2] == 4:
+        return np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], axis=-1)
+    if pixels.shape[-1] == 4:
         return to_channels(_on_white(pixels), channels)
-    return np.repeat(pixels, 3, axis=2) if channels == 3 else _luma(pixels)
+    return np.repeat(pixels, 3, axis=-1) if channels == 3 else _luma(pixels)
 
 
 def fewest_channels(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, C) -> the same picture without alpha where all is opaque, and without colour where all is grey."""
-    if pixels.shape[2] == 4:
+    """uint8 (..., H, W, C) -> the same without alpha where all is opaque, and without colour where all is grey."""
+    if pixels.shape[-1] == 4:
         return pixels if (pixels[..., 3] < 255).any() else fewest_channels(pixels[..., :3])
-    if pixels.shape[2] == 3:
+    if pixels.shape[-1] == 3:
         red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
         return pixels[..., :1] if (red == green).all() and (green == blue).all() else pixels
     return pixels
@@ -52,18 +57,19 @@ def digest(pixels: np.ndarray) -> str:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """uint8 (H, W, C) -> a PNG file with nothing in it but the pixels."""
+    """uint8 (H, W, C), or (T, H, W, C) as a strip -> a PNG file with nothing in it but the pixels."""
     from PIL import Image
 
+    strip = pixels.reshape(-1, *pixels.shape[-2:])
     buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    Image.fromarray(strip[..., 0] if strip.shape[2] == 1 else strip).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def decode_png(content: bytes) -> np.ndarray:
-    """What `encode_png` wrote -> uint8 (H, W, C).
+def decode_png(content: bytes, frames: int = 1) -> np.ndarray:
+    """What `encode_png` wrote -> uint8 (H, W, C), or (T, H, W, C) of a strip of several frames.
 
-    Raises ValueError where the bytes are no PNG.
+    Raises ValueError where the bytes are no PNG, or a strip of other frames.
     """
     import cv2
 
@@ -71,6 +77,6 @@ def decode_png(content: bytes) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     if pixels is None:
         raise ValueError("not a PNG")
-    if pixels.ndim == 2:
-        return pixels[..., None]
-    return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    height, width = pixels.shape[:2]
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    return pixels if frames == 1 else pixels.reshape(frames, height // frames, width, -1)

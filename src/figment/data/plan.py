@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -15,7 +17,7 @@ from figment.core.types import Record, Rejected
 from figment.data.chain import Chain, make_chain
 from figment.data.headers import open_picture, upright_size, warnings_as_errors
 from figment.data.layout import is_hidden
-from figment.data.source import CARD, INDEX, resolve
+from figment.data.source import CARD, INDEX, resolve, settings_of
 
 LOOKED_AT = 256  # pictures that decide the size, where none is asked for
 
@@ -30,6 +32,8 @@ class BuildConfig:
     """Steps to leave out."""
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Settings of steps, as in {"min_size": {"pixels": 16}}."""
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Settings of sources, as in {"shapes": {"frames": 8}}."""
 
 
 DEFAULTS = BuildConfig()
@@ -46,7 +50,13 @@ class Plan:
     @property
     def recipe(self) -> dict[str, Any]:
         """All that decides what the dataset becomes, as JSON."""
-        return {"sources": [_title(*reader) for reader in self.readers], "steps": self.chain.to_json()}
+        sources = [_title(*reader) for reader in self.readers]
+        settings = {name: chosen for name, config in self.readers if (chosen := settings_of(config))}
+        return {
+            "sources": sources,
+            **({"source_settings": settings} if settings else {}),
+            "steps": self.chain.to_json(),
+        }
 
     @property
     def early_recipe(self) -> dict[str, Any]:
@@ -67,7 +77,12 @@ def make_plan(sources: Sequence[str], config: BuildConfig) -> Plan:
     """
     if not sources:
         raise ConfigError("no SOURCE: give a folder of pictures, an archive, or a source like digits:")
-    readers = tuple(resolve(text) for text in sources)
+    readers = tuple(resolve(text, config.sources) for text in sources)
+    for name in config.sources:
+        if name not in {reader for reader, _ in readers}:
+            raise ConfigError(
+                f"--{name.replace('_', '-')}: is no source of this build; give {name}:ARGUMENT or leave it out"
+            )
     plan = Plan(readers, Chain(()), _total(readers))
     with closing(plan.records()) as records:
         first = list(islice(records, LOOKED_AT))
@@ -105,7 +120,7 @@ def _size(record: Record | Rejected) -> tuple[int, int] | None:
     if isinstance(record, Rejected):
         return None
     if not isinstance(record.image, bytes):
-        return record.image.shape[0], record.image.shape[1]
+        return record.image.shape[-3], record.image.shape[-2]
     try:
         with warnings_as_errors():
             return upright_size(open_picture(record.image))
@@ -114,16 +129,23 @@ def _size(record: Record | Rejected) -> tuple[int, int] | None:
 
 
 def _title(name: str, config: Any) -> str:
-    """A source in a recipe; the same from whatever folder the command is given."""
+    """A source in a recipe; the same from whatever folder the command is given.
+
+    Of a path only its last name, and a digest of the whole: whoever is given the dataset learns of no other folders.
+    """
     path = Path(config.argument)
-    return f"{name}:{path.resolve() if config.argument and path.exists() else config.argument}"
+    if not config.argument or not path.exists():
+        return f"{name}:{config.argument}"
+    whole = path.resolve()
+    return f"{name}:{whole.name} ({hashlib.sha256(os.fsencode(whole)).hexdigest()[:8]})"
 
 
 def _prefixes(readers: Sequence[tuple[str, Any]]) -> list[str]:
     """What keys of each source begin with: nothing for a single one."""
     if len(readers) == 1:
         return [""]
-    names = [Path(config.argument).name or name for name, config in readers]
+    paths = [Path(config.argument) for _, config in readers]
+    names = [path.name if path.name and path.exists() else name for path, (name, _) in zip(paths, readers, strict=True)]
     return [f"{name}/" if names.count(name) == 1 else f"{name}-{place}/" for place, name in enumerate(names, 1)]
 
 

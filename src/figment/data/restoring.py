@@ -11,6 +11,7 @@ from figment.core.types import Record
 from figment.data.chain import chain_from_json
 from figment.data.index import Index, Row
 from figment.data.outcome import Outcome, process, write_outcomes
+from figment.data.pixels import decode_png
 from figment.data.shards import ShardReader
 
 
@@ -44,6 +45,8 @@ def _refused_row(index: Index, key: str) -> Row:
         raise DataError(f"'{key}' was not refused: there is nothing to restore")
     if row.shard is None or row.step == "decode":
         raise DataError(f"'{key}' cannot be restored, because it cannot be read ({row.step}: {row.reason})")
+    if row.paired and row.pixel_digest is None:
+        raise DataError(f"'{key}' cannot be restored, because of a refused pair only one half was kept; build again")
     return row
 
 
@@ -53,7 +56,7 @@ def _again(root: Path, index: Index, row: Row) -> Outcome:
     with ShardReader(root) as shards:
         content = shards.read(row.shard, row.offset, row.length)
     record = Record(
-        image=content,
+        image=content if row.frames == 1 else decode_png(content, row.frames),
         key=row.key,
         label=row.label,
         split=row.source_split,

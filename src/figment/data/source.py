@@ -6,11 +6,14 @@ SOURCE is a path (a folder, or a file whose suffix some source names in its SUFF
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from figment.core import plugins
+from figment.core.config import from_json, to_json
 from figment.core.errors import DataError
 from figment.data.layout import PICTURE_SUFFIXES
 
@@ -18,8 +21,10 @@ INDEX = "index.sqlite"
 CARD = "card.json"  # makes a folder a dataset: written last, when everything else is there
 
 
-def resolve(text: str) -> tuple[str, Any]:
+def resolve(text: str, settings: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> tuple[str, Any]:
     """(name of the source plugin, its Config) for one SOURCE.
+
+    settings: of sources by their names, as in {"shapes": {"frames": 8}}.
 
     Raises DataError or ConfigError, telling what to type, for a path that is not there, that holds a run or a dataset
     instead of pictures, or that no source reads; and for an unknown name before the colon.
@@ -28,10 +33,10 @@ def resolve(text: str) -> tuple[str, Any]:
     # Windows drives have one letter, so names of sources have two at least.
     named = re.fullmatch(r"([A-Za-z][\w-]+):(.*)", text)
     if named and not path.exists():
-        return _configured(named[1], named[2])
+        return _configured(named[1], named[2], settings)
     if not text or not path.exists():
         raise DataError(_missing(text, path))
-    return _configured("folder" if path.is_dir() else _reader_of(path), str(path))
+    return _configured("folder" if path.is_dir() else _reader_of(path), str(path), settings)
 
 
 def refuse_own_folder(path: Path) -> None:
@@ -43,10 +48,16 @@ def refuse_own_folder(path: Path) -> None:
         raise DataError(f"{path}: is a run, not a folder of pictures; give the pictures that it should be trained on")
 
 
-def _configured(name: str, argument: str) -> tuple[str, Any]:
+def settings_of(config: Any) -> dict[str, Any]:
+    """What was chosen for a source beside its argument, as JSON."""
+    return {name: value for name, value in to_json(config).items() if name != "argument"}
+
+
+def _configured(name: str, argument: str, settings: Mapping[str, Mapping[str, Any]]) -> tuple[str, Any]:
     if name == "folder":
         refuse_own_folder(Path(argument))
-    return name, plugins.load("sources", name).Config(argument=argument)
+    values = {"argument": argument, **settings.get(name, {})}
+    return name, from_json(plugins.load("sources", name).Config, values, f"--{name.replace('_', '-')}")
 
 
 def _reader_of(path: Path) -> str:

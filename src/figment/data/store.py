@@ -74,10 +74,20 @@ class Store:
         return "test" if "test" in self.counts else "val"
 
     def images(self, split: str) -> np.ndarray:
-        """uint8 (N, H, W, C), read-only, from a memory map; the first call of a dataset decodes it."""
-        place = SPLITS.index(self._checked(split))
-        start = sum(self.counts.get(before, 0) for before in SPLITS[:place])
-        return self._pixels[start : start + self.counts.get(split, 0)]
+        """uint8 (N, H, W, C) or (N, T, H, W, C), read-only, from a memory map, which the first call makes.
+
+        Of pairs, the first halves.
+        """
+        return self._rows(split)[:, 0] if self.spec.paired else self._rows(split)
+
+    def pairs(self, split: str) -> np.ndarray:
+        """uint8 (N, H, W, C), read-only: the other halves of pairs.
+
+        Raises DataError where the dataset holds single pictures.
+        """
+        if not self.spec.paired:
+            raise DataError(f"{self.path}: holds no pairs; build it from a source that brings a second picture")
+        return self._rows(split)[:, 1]
 
     def labels(self, split: str) -> np.ndarray:
         """int64 (N,): each picture's place in spec.classes, -1 where it has no label."""
@@ -146,6 +156,12 @@ class Store:
         with self._edit() as index:
             restore(self.path, index, list(keys))
             _splitting(index).select(index)
+
+    def _rows(self, split: str) -> np.ndarray:
+        """All that the memory map has of a split."""
+        place = SPLITS.index(self._checked(split))
+        start = sum(self.counts.get(before, 0) for before in SPLITS[:place])
+        return self._pixels[start : start + self.counts.get(split, 0)]
 
     @cached_property
     def _pixels(self) -> np.ndarray:

@@ -31,11 +31,12 @@ MAX_HEADER_BYTES = 16 * 2**20  # what a tar may spend between two members
 _UNPACK: dict[str, Callable[[Any], Any]] = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open, "tar": lambda file: file}
 
 
-def members(path: Path, packing: str) -> Iterator[Member]:
+def members(path: Path, packing: str, wanted: Callable[[str], bool] = is_candidate) -> Iterator[Member]:
     """The candidates in the archive's own order; each must be read before the next is asked for.
 
-    packing: "gz", "bz2", "xz", or "tar" for none. Raises DataError where the file is damaged, ends in the middle, holds
-    too many members, or unpacks like a bomb.
+    packing: "gz", "bz2", "xz", or "tar" for none. wanted: which keys are candidates; pictures, unless it is given.
+
+    Raises DataError where the file is damaged, ends in the middle, holds too many members, or unpacks like a bomb.
     """
     place = _Place(path)
     with _damage(place), path.open("rb") as packed, _UNPACK[packing](packed) as unpacked:
@@ -48,7 +49,7 @@ def members(path: Path, packing: str) -> Iterator[Member]:
                     raise DataError(f"{path}: holds more than {MAX_MEMBERS:,} members; split it into several archives")
                 stream.limit = info.offset_data + info.size + MAX_HEADER_BYTES
                 key = member_key(info.name)
-                if not info.isdir() and is_candidate(key):
+                if not info.isdir() and wanted(key):
                     yield Member(key, partial(_read, place, archive, info), _refusal(key, info))
                 archive.members = []  # or the names of all members stay in memory
 

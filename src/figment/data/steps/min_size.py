@@ -25,8 +25,8 @@ class Config:
 
 
 def mend(record: Record, config: Config) -> Record | Rejected:
-    """The record as it is, where both sides of its image, uint8 (H, W, C), are long enough."""
-    height, width = record.image.shape[:2]  # type: ignore[union-attr]
+    """The record as it is, where both sides of its image, uint8 (H, W, C) or (T, H, W, C), are long enough."""
+    height, width = record.image.shape[-3:-1]  # type: ignore[union-attr]
     if min(height, width) < config.pixels:
         return Rejected(record.key, "min_size", f"{height}x{width} is smaller than {config.pixels} pixels")
     return record

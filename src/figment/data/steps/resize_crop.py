@@ -70,11 +70,14 @@ def choose(sizes: Sequence[tuple[int, int]]) -> str:
 
 
 def mend(record: Record, config: Config) -> Record:
-    """The record with its image, uint8 (H, W, C), at the size of the settings."""
-    size = parse(config.size)
-    if size is None or record.image.shape[:2] == size:  # type: ignore[union-attr]
+    """The record with its image, uint8 (H, W, C) or (T, H, W, C), at the size of the settings; all frames alike."""
+    size, pixels = parse(config.size), record.image
+    assert isinstance(pixels, np.ndarray)  # decode cannot be skipped
+    if size is None or pixels.shape[-3:-1] == size:
         return record
-    return replace(record, image=resize_crop(record.image, *size))  # type: ignore[arg-type]
+    if pixels.ndim == 4:
+        return replace(record, image=np.stack([resize_crop(frame, *size) for frame in pixels]))
+    return replace(record, image=resize_crop(pixels, *size))
 
 
 def resize_crop(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,0 +1,196 @@
+"""The glyphs of a font, captioned by their Unicode names ("grinning face"): `font:FILE.ttf`, or a folder of fonts.
+
+Part of the data room. Any TTF, OTF or TTC that FreeType draws, colour emoji too. Label: what kind of character it is
+("uppercase letter", "emoticon"). Outlines are drawn black on white, grey; a colour font as it is, on white. All glyphs
+of a font have one scale, each is centred; one that is larger than the picture is scaled down.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from figment.core.config import check_range
+from figment.core.errors import ConfigError, DataError
+from figment.core.types import Record, Rejected
+from figment.data.glyphs import characters
+from figment.data.layout import natural
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont
+
+SUFFIXES = (".ttf", ".otf", ".ttc")
+
+EM = 0.72  # of the picture's side: room for what rises above and falls below
+BITMAP_SIZES = (109, 136, 128, 160, 96, 72, 64, 32, 20)  # at which fonts of bitmaps, such as Noto Color Emoji, come
+FULL_SIDE = 0.94  # of the picture's side, which no glyph exceeds
+
+# Blocks of Unicode in which every character would otherwise be an "other symbol".
+BLOCKS = {
+    (0x2190, 0x21FF): "arrow",
+    (0x2500, 0x259F): "box drawing",
+    (0x25A0, 0x25FF): "geometric shape",
+    (0x2600, 0x26FF): "miscellaneous symbol",
+    (0x2700, 0x27BF): "dingbat",
+    (0x2800, 0x28FF): "braille pattern",
+    (0x1F000, 0x1F0FF): "game piece",
+    (0x1F300, 0x1F5FF): "pictograph",
+    (0x1F600, 0x1F64F): "emoticon",
+    (0x1F680, 0x1F6FF): "transport and map symbol",
+    (0x1F900, 0x1FAFF): "supplemental pictograph",
+}
+
+CATEGORIES = {
+    "Lu": "uppercase letter",
+    "Ll": "lowercase letter",
+    "Lt": "titlecase letter",
+    "Lm": "modifier letter",
+    "Lo": "other letter",
+    "Nd": "digit",
+    "Nl": "letter number",
+    "No": "other number",
+    "Pc": "connector",
+    "Pd": "dash",
+    "Ps": "opening bracket",
+    "Pe": "closing bracket",
+    "Pi": "opening quote",
+    "Pf": "closing quote",
+    "Po": "punctuation",
+    "Sm": "mathematical symbol",
+    "Sc": "currency",
+    "Sk": "modifier symbol",
+    "So": "other symbol",
+}
+"""What a picture can show; characters of other categories (spaces, controls, combining marks) are left out."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which font."""
+
+    argument: str = ""
+    """The font's file, or a folder of fonts."""
+    size: int = 64
+    """Side of the pictures, in pixels."""
+
+    def __post_init__(self):
+        if not self.argument:
+            raise ConfigError("font: give a font's file, as in font:DejaVuSans.ttf")
+        check_range("font.size", self.size, 8, 1024)
+
+
+def records(config: Config) -> Iterator[Record | Rejected]:
+    """Every named character in the order of Unicode: image uint8 (size, size, 1 or 3); key: "U+1F600".
+
+    With a folder, keys begin with the font's name. Raises DataError where a file is no font.
+    """
+    files = _files(Path(config.argument))
+    for file in files:
+        before = f"{file.name}/" if len(files) > 1 else ""
+        codes = _named(file)
+        font, is_colour = _open(file, config.size, codes)
+        for code in codes:
+            yield _record(file, f"{before}U+{code:04X}", code, _draw(font, chr(code), config.size, is_colour))
+
+
+def count(config: Config) -> int:
+    """How many records there will be."""
+    return sum(len(_named(file)) for file in _files(Path(config.argument)))
+
+
+def kind_of(code: int) -> str | None:
+    """What kind of character a code point is; None for one that shows nothing or has no name.
+
+    >>> kind_of(ord("a")), kind_of(0x1F600), kind_of(ord(" "))
+    ('lowercase letter', 'emoticon', None)
+    """
+    category = unicodedata.category(chr(code))
+    if category not in CATEGORIES or not unicodedata.name(chr(code), ""):
+        return None
+    block = next((name for (first, last), name in BLOCKS.items() if first <= code <= last), None)
+    return block if block and category == "So" else CATEGORIES[category]
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; give a font, as in font:DejaVuSans.ttf")
+    if not path.is_dir():
+        return [path]
+    files = [file for file in path.rglob("*") if file.name.lower().endswith(SUFFIXES) and file.is_file()]
+    if not files:
+        raise DataError(f"{path}: no fonts in it; give a folder of {', '.join(SUFFIXES)} files")
+    return sorted(files, key=lambda file: natural(file.relative_to(path).as_posix()))
+
+
+def _named(file: Path) -> list[int]:
+    """The font's characters that a picture can show."""
+    try:
+        return [code for code in characters(file.read_bytes()) if kind_of(code)]
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); give a font's file") from None
+    except ValueError as error:
+        raise DataError(f"{file}: {error}; give a .ttf, .otf or .ttc file") from None
+
+
+def _open(file: Path, side: int, codes: list[int]) -> tuple[FreeTypeFont, bool]:
+    """The font at a size that suits the pictures, and whether it has colours of its own."""
+    from PIL import ImageFont
+
+    for size in (max(4, round(EM * side)), *BITMAP_SIZES):
+        try:
+            font = ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)
+        except OSError:  # a font of bitmaps knows its own sizes only
+            continue
+        return font, _is_colour(font, codes)
+    raise DataError(f"{file}: FreeType cannot draw it; give another font")
+
+
+def _is_colour(font: FreeTypeFont, codes: list[int]) -> bool:
+    """By a few glyphs spread over the font; in a colour font digits may have none."""
+    some = codes[:: max(1, len(codes) // 16)]
+    pictures = (np.asarray(_glyph(font, chr(code), is_colour=True)) for code in some)
+    return any((rgb := picture[picture[..., 3] > 0][:, :3]).size and (rgb != rgb[:, :1]).any() for picture in pictures)
+
+
+def _glyph(font: FreeTypeFont, text: str, is_colour: bool) -> Image:
+    """RGBA, cut to the ink's box, at least a pixel large."""
+    from PIL import Image, ImageDraw
+
+    left, top, right, bottom = font.getbbox(text)
+    picture = Image.new("RGBA", (max(1, int(right - left)), max(1, int(bottom - top))))
+    pen = ImageDraw.Draw(picture)
+    pen.text((-left, -top), text, font=font, fill=(0, 0, 0, 255), embedded_color=is_colour)
+    return picture
+
+
+def _draw(font: FreeTypeFont, text: str, side: int, is_colour: bool) -> np.ndarray | None:
+    """uint8 (side, side, 1 or 3), dark on white; None where nothing is drawn."""
+    from PIL import Image
+
+    glyph = _glyph(font, text, is_colour)
+    box = glyph.getbbox()
+    if box is None:
+        return None
+    glyph = glyph.crop(box)
+    scale = min(1.0, FULL_SIDE * side / max(glyph.size), EM * side / font.size * 1.05)
+    if scale < 1:
+        width, height = (max(1, round(length * scale)) for length in glyph.size)
+        glyph = glyph.resize((width, height), Image.Resampling.LANCZOS)
+    white = Image.new("RGBA", (side, side), (255, 255, 255, 255))
+    white.alpha_composite(glyph, ((side - glyph.width) // 2, (side - glyph.height) // 2))
+    pixels = np.asarray(white.convert("RGB"))
+    return pixels if is_colour else pixels[..., :1]
+
+
+def _record(file: Path, key: str, code: int, pixels: np.ndarray | None) -> Record | Rejected:
+    if pixels is None:
+        return Rejected(key, "font", "its glyph draws nothing")
+    name = unicodedata.name(chr(code)).lower()
+    origin = {"source": file.name, "character": chr(code)}
+    return Record(image=pixels, key=key, label=kind_of(code), captions=(name,), origin=origin)
