@@ -20,14 +20,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from figment.core import plugins
-from figment.core.checkpoint import load_model
+from figment.core.checkpoint import load_model, write_model
 from figment.core.config import Augment, from_json, to_json
 from figment.core.engine import Engine, seeded
-from figment.core.errors import FigmentError
-from figment.core.noise import noise
-from figment.core.types import Condition, Encodes, Generates, ImageSpec, Sample, capabilities
+from figment.core.errors import DataError, FigmentError
+from figment.core.images import to_float
+from figment.core.noise import following, noise
+from figment.core.types import Condition, Encodes, Extractor, Generates, ImageSpec, Sample, capabilities
 from figment.data.build import BuildConfig, build
 from figment.data.store import Store
+from figment.samplers._exact import Gaussian
 from figment.train.fit import fit
 from figment.train.run import DataPin, RunConfig, open_run
 
@@ -45,6 +47,32 @@ def digits_store(folder: Path) -> Store:
     return build(["digits:"], folder / "digits", BuildConfig())
 
 
+def tiny_settings(name: str, spec: ImageSpec, folder: Path) -> Any:
+    """A family's tiny preset; settings that name a run of another family name one that is made in `folder`.
+
+    The family says which those are, each with a family that will do: RUNS = {"teacher": "flow"}.
+    """
+    module = plugins.load("families", name)
+    runs = {setting: str(_tiny_run(family, spec, folder)) for setting, family in getattr(module, "RUNS", {}).items()}
+    return replace(module.Config.preset("tiny"), **runs)
+
+
+def _tiny_run(family: str, spec: ImageSpec, folder: Path) -> Path:
+    """A run on these pictures: a little trained on the digits, else as it begins."""
+    run = folder / f"{family}-{spec.channels}x{spec.height}x{spec.width}-{len(spec.classes)}"
+    if (run / "model").exists():
+        return run
+    store = digits_store(folder)
+    if store.spec == spec:
+        _train(family, store, run, steps=40, engine=Engine())
+    else:
+        settings = tiny_settings(family, spec, folder)
+        with seeded(0):
+            model = plugins.load("families", family).build(settings, spec).model
+        write_model(run / "model", model.state_dict(), family, settings, spec, {})
+    return run
+
+
 def checks_of(kind: str) -> dict[str, Callable[[str, Path], None]]:
     """The checks for one kind of plugin, by name; each takes (plugin name, an empty folder)."""
     return {"has a docstring": check_docstring, "survives JSON": check_json} | {
@@ -55,6 +83,7 @@ def checks_of(kind: str) -> dict[str, Callable[[str, Path], None]]:
             "generates each row alone": check_family_rows,
         },
         "samplers": {"solves a Gaussian exactly": check_sampler},
+        "features": {"sees each picture alone": check_features},
         "metrics": {"tells real from noise": check_metric},
         "sources": {"has the contract's signature": check_source},
         "steps": {"has the contract's signature": check_step},
@@ -102,7 +131,7 @@ def check_family_builds(name: str, folder: Path) -> None:
     for spec in SPECS:
         try:
             with seeded(0):
-                objective = module.build(module.Config.preset("tiny"), spec)
+                objective = module.build(tiny_settings(name, spec, folder), spec)
         except FigmentError:
             continue
         model = objective.model.eval()
@@ -124,7 +153,7 @@ def check_family_learns(name: str, folder: Path) -> None:
     """A short training on real digits stays finite, and lowers the loss of a family that has just one."""
     losses = _train(name, digits_store(folder), folder / "learns", steps=60)
     assert np.isfinite(losses).all()
-    if _objective(name, digits_store(folder).spec).has_validation:
+    if _objective(name, digits_store(folder).spec, folder).has_validation:
         assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:3]), f"the loss went from {losses[0]} to {losses[-1]}"
 
 
@@ -145,7 +174,7 @@ def check_family_resumes(name: str, folder: Path) -> None:
 
 def check_family_rows(name: str, folder: Path) -> None:
     """A picture of a seed is the same alone and in a batch, within one grey level."""
-    model, spec = _objective(name, SPECS[0]).model.eval(), SPECS[0]
+    model, spec = _objective(name, SPECS[0], folder).model.eval(), SPECS[0]
     for parameter in model.parameters():  # weights that start at 0 would hide a mixture of rows
         torch.nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(1))
     if not isinstance(model, Generates):
@@ -159,43 +188,82 @@ def check_family_rows(name: str, folder: Path) -> None:
 
 
 def check_sampler(name: str, folder: Path) -> None:
-    """With the exact denoiser of N(mean, s^2) the pictures have that mean and spread.
-
-    D(x, sigma) = (s^2 x + sigma^2 mean) / (s^2 + sigma^2).
-    """
-    mean, spread = 0.3, 0.5
+    """With the exact denoiser of a Gaussian the pictures have its mean and spread, and each row is made alone."""
+    data = Gaussian()
     sigmas = torch.cat([torch.logspace(2, -3, 200), torch.zeros(1)])
+    source = torch.Generator().manual_seed(0)
 
-    def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
-        level = sigma.view(-1, 1, 1, 1) ** 2
-        return (spread**2 * noisy + level * mean) / (spread**2 + level)
+    def drawn(noise: Tensor, noise_at: Callable[[int], Tensor]) -> list[Tensor]:
+        return list(plugins.load("samplers", name).sample(data.denoise, noise, sigmas, noise_at=noise_at))
 
-    start = torch.randn(4096, 1, 1, 1, generator=torch.Generator().manual_seed(0))
-    *_, pictures = plugins.load("samplers", name).sample(denoise, start, sigmas)
-    assert abs(float(pictures.mean()) - mean) < 0.03, f"mean {float(pictures.mean()):.3f}, expected {mean}"
-    assert abs(float(pictures.std()) - spread) < 0.03, f"spread {float(pictures.std()):.3f}, expected {spread}"
+    start = torch.randn(4096, 1, 1, 1, generator=source)
+    states = drawn(start, lambda step: torch.randn(start.shape, generator=source))
+    assert len(states) == len(sigmas) - 1, f"{len(states)} states of {len(sigmas) - 1} steps; yield one after each"
+    mean, spread = float(states[-1].mean()), float(states[-1].std())
+    assert abs(mean - data.mean) < 0.03, f"mean {mean:.3f}, expected {data.mean}"
+    assert abs(spread - data.spread) < 0.03, f"spread {spread:.3f}, expected {data.spread}"
+    apart = drawn(start[2:3], following(start[2:3]))[-1] - drawn(start[:4], following(start[:4]))[-1][2:3]
+    assert apart.abs().max() < 1e-5, "a picture depends on what else is in its batch, or on more than its noise"
+
+
+def check_features(name: str, folder: Path) -> None:
+    """Features are finite, as wide for every picture, and of a row alone; or what is missing is told in one line."""
+    module, store = plugins.load("features", name), digits_store(folder)
+    try:
+        extractor = module.load(module.Config(), store)
+    except FigmentError as error:  # weights that are not here
+        assert "\n" not in str(error), "an error message is one line"
+        return
+    assert isinstance(extractor, Extractor), "an extractor has name, digest, resize and features(images)"
+    assert extractor.name.split()[0].rstrip(",") == name, "the name begins with the plugin's own"
+    images = to_float(np.array(store.images("train")[:5]))
+    with torch.no_grad():
+        together, alone = extractor.features(images), extractor.features(images[2:3])
+    assert together.shape[0] == 5 and together.ndim == 2 and together.isfinite().all()
+    assert torch.allclose(together[2:3], alone, atol=1e-4), "a picture's features depend on the others"
 
 
 def check_metric(name: str, folder: Path) -> None:
-    """Pure, finite, keyword-only, and better for real pictures than for noise in the direction it claims."""
+    """Pure, finite, keyword-only, and better for real pictures than for noise in the direction it claims.
+
+    Noise here is poor in every way: far off, all alike, and nothing of what was asked for. A metric with FILES needs
+    published weights; without them it must say so.
+    """
     module = plugins.load("metrics", name)
     assert isinstance(module.HIGHER_IS_BETTER, bool), "HIGHER_IS_BETTER must be True or False"
     rng = np.random.default_rng(0)
+    count = 8 if "paired" in module.NEEDS else 300
+    shown = rng.integers(40, 216, size=(8, 176, 176, 1))
 
     def sample(shift: float) -> Sample:
-        labels = np.arange(300) % 4
-        features = rng.normal(size=(300, 8)) + 4 * np.eye(8)[labels] + shift
-        logits = 6 * np.eye(4)[labels] * (shift == 0) + rng.normal(size=(300, 4)) * (0.5 + shift)
-        return Sample(features, logits=logits, labels=labels)
+        labels = np.arange(count) % 4
+        features = (4 * np.eye(8)[labels] if shift == 0 else 0) + shift + rng.normal(size=(count, 8)) / (1 + shift)
+        logits = 6 * np.eye(4)[labels] * (shift == 0) + rng.normal(size=(count, 4)) * (0.5 + shift)
+        images = (shown + rng.normal(size=shown.shape) * (1 + 5 * shift)).clip(0, 255).astype(np.uint8)
+        return Sample(
+            features,
+            logits=logits,
+            labels=labels,
+            images=images if "paired" in module.NEEDS else None,
+            spatial=features[:, ::-1],
+            bits=rng.uniform(2, 4, size=count),
+        )
 
     sides = {"real": sample(0.0)} | ({"train": sample(0.0)} if "train" in module.NEEDS else {})
     good, bad = sample(0.0), sample(5.0)
     before = good.features.copy()
+    if hasattr(module, "FILES"):
+        try:
+            module.score(**sides, fake=good)
+        except DataError as error:
+            assert any(file in str(error) for file in module.FILES), f"does not say which file it needs: {error}"
+            return
     scores, worse = module.score(**sides, fake=good), module.score(**sides, fake=bad)
     assert np.array_equal(before, good.features), "score changed its arguments"
     assert all(np.isfinite(list(scores.values()))), f"not finite: {scores}"
     first = next(iter(scores))
-    if "train" not in module.NEEDS:  # distances to the training set have no better end on this task
+    # Distances to the training set have no better end on this task, and bits are of real pictures.
+    if not {"train", "bits"} & set(module.NEEDS):
         assert (scores[first] > worse[first]) == module.HIGHER_IS_BETTER, f"{first}: {scores[first]} and {worse[first]}"
 
 
@@ -216,25 +284,29 @@ def _condition(spec: ImageSpec, count: int) -> Condition:
     return Condition(labels=labels)
 
 
-def _objective(name: str, spec: ImageSpec) -> Any:
-    module = plugins.load("families", name)
+def _objective(name: str, spec: ImageSpec, folder: Path) -> Any:
     with seeded(0):
-        return module.build(module.Config.preset("tiny"), spec)
+        return plugins.load("families", name).build(tiny_settings(name, spec, folder), spec)
 
 
-def _train(name: str, store: Store, folder: Path, *, steps: int, stop_after: int = 0) -> list[float]:
+BRITTLE = Engine(precision="bfloat16", layout="channels_last")  # where a resume breaks first
+
+
+def _train(
+    name: str, store: Store, folder: Path, *, steps: int, stop_after: int = 0, engine: Engine = BRITTLE
+) -> list[float]:
     """Train with everything on that could break a resume; returns the first phase's loss of every step."""
     module = plugins.load("families", name)
     augment = Augment(crop=1, noise=0.05)
     train = replace(module.TRAIN, batch_size=32, slices=2, augment=augment, patience=0, sample_every=0, log_every=1)
     asked = RunConfig(
         family=name,
-        settings=module.Config.preset("tiny"),
+        settings=tiny_settings(name, store.spec, store.path.parent),
         spec=store.spec,
         data=DataPin(str(store.path), store.pixel_digest, store.label_digest),
         train=train,
         steps=steps,
-        engine=Engine(precision="bfloat16", layout="channels_last"),
+        engine=engine,
     )
     losses: list[float] = []
     try:

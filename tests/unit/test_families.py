@@ -26,16 +26,17 @@ def batch(size=6, spec=DIGITS):
     ("size", "net"), [((8, 8), "ModulatedMlp"), ((10, 10), "ModulatedMlp"), ((11, 11), "UNet"), ((28, 28), "UNet")]
 )
 def test_flow_takes_the_mlp_for_tiny_pictures(size, net):
-    assert type(flow.build(flow.Config.preset("tiny"), ImageSpec(1, *size)).model.net).__name__ == net
+    assert type(flow.build(flow.Config.preset("tiny"), ImageSpec(1, *size)).model.net.net).__name__ == net
 
 
-class Velocity:
+class Velocity(torch.nn.Module):
     """The exact velocity for data that is one grey level."""
 
     def __init__(self, level: float):
+        super().__init__()
         self.level = level
 
-    def __call__(self, x_t, t, condition):  # v = n - x, with n read off x_t = (1 - t) x + t n
+    def forward(self, x_t, condition, t):  # v = n - x, with n read off x_t = (1 - t) x + t n
         t = t.view(-1, 1, 1, 1).clamp_min(1e-6)
         return (x_t - (1 - t) * self.level) / t - self.level
 
@@ -44,14 +45,14 @@ class Velocity:
 @pytest.mark.parametrize("steps", [1, 3, 10])
 def test_flow_generates_a_single_picture_exactly(sampler, steps):
     model = flow.build(flow.Config.preset("tiny"), DIGITS).model
-    model.velocity = Velocity(0.4)
+    model.net = Velocity(0.4)
     settings = flow.Sampling(sampler=sampler, steps=steps, guidance=1.0)
     assert torch.allclose(model.generate(noise([0, 1], model), None, settings), torch.tensor(0.4), atol=1e-4)
 
 
 def test_flow_denoises_at_every_noise_level():
     model = flow.build(flow.Config.preset("tiny"), DIGITS).model
-    model.velocity = Velocity(-0.2)
+    model.net = Velocity(-0.2)
     for sigma in (model.sigma_min, 1.0, model.sigma_max):
         noisy = -0.2 + sigma * torch.randn(3, 1, 8, 8)
         clean = model.denoise(noisy, torch.full((3,), sigma))
@@ -61,7 +62,7 @@ def test_flow_denoises_at_every_noise_level():
 def test_flow_learns_with_and_without_labels():
     """With every label dropped the loss must not depend on labels at all."""
     objective = flow.build(replace(flow.Config.preset("tiny"), condition_dropout=1.0), DIGITS)
-    torch.nn.init.normal_(objective.model.condition.labels.weight)
+    torch.nn.init.normal_(objective.model.net.condition.labels.weight)
     images, losses = torch.rand(4, 1, 8, 8), []
     for labels in (torch.zeros(4, dtype=torch.long), torch.full((4,), 7)):
         with seeded(0):

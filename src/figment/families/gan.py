@@ -23,7 +23,7 @@ from figment.losses.adversarial import non_saturating_critic, non_saturating_gen
 from figment.nets.embeddings import ConditionEmbedding, drop_condition
 from figment.nets.mlp import plain_mlp
 
-TRAIN = TrainConfig(batch_size=128, optimizer="adam", lr=2e-4, beta1=0.5, beta2=0.999, schedule="constant")
+TRAIN = TrainConfig(batch_size=128, optimizer="adam", lr=1e-3, beta1=0.5, beta2=0.999, schedule="constant")
 
 
 @dataclass(frozen=True)

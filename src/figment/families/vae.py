@@ -9,8 +9,9 @@ that balances the two terms by itself. Labels and attributes go into both halves
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,8 @@ class Sampling:
 
     temperature: float = 1.0
     """Standard deviation of the latents that are decoded; below 1 pictures are safer and more alike."""
+
+    CHOICES: ClassVar[Mapping[str, tuple[float, ...]]] = {"temperature": (0.6, 0.7, 0.8, 0.9, 1.0, 1.1)}
 
     def __post_init__(self):
         check_range("sampling.temperature", self.temperature, 0, 10)

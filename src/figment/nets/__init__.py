@@ -1,1 +1,1 @@
-"""Shared layers only: blocks, embeddings, U-Net, residual MLP, residual CNN. Whole models live in families."""
+"""Shared layers only: blocks, attention, embeddings, text encoder, U-Net, DiT, token mixer, MLP, residual CNN."""

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 from torch import Tensor, nn
 
+from figment.nets.attention import Text
 from figment.nets.blocks import zero_init
 
 
 class ModulatedMlp(nn.Module):
     """Residual MLP over flattened pictures, each block scaled, shifted and gated by a condition vector.
 
-    The modulation is that of DiT's adaLN-Zero (Peebles and Xie 2023, section 3.2), without tokens.
+    shape: (C, H, W). The modulation is that of DiT's adaLN-Zero (Peebles and Xie 2023, section 3.2), without tokens.
     """
 
-    def __init__(self, size: int, width: int, depth: int, condition_width: int):
+    def __init__(
+        self, shape: tuple[int, int, int], width: int, depth: int, condition_width: int, channels_out: int | None = None
+    ):
         super().__init__()
-        self.enter = nn.Linear(size, width)
+        channels, *size = shape
+        self.shape_out = (channels_out or channels, *size)
+        self.enter = nn.Linear(math.prod(shape), width)
         self.blocks = nn.ModuleList(ModulatedBlock(width, condition_width) for _ in range(depth))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.leave = zero_init(nn.Linear(width, size))
+        self.leave = zero_init(nn.Linear(width, math.prod(self.shape_out)))
 
-    def forward(self, flat: Tensor, condition: Tensor) -> Tensor:
-        """flat (B, size), condition (B, condition_width) -> (B, size)"""
-        hidden = self.enter(flat)
+    def forward(self, images: Tensor, condition: Tensor, text: Text | None = None) -> Tensor:
+        """images (B, C, H, W), condition (B, condition_width) -> (B, channels_out, H, W); the text is ignored"""
+        hidden = self.enter(images.flatten(1))
         for block in self.blocks:
             hidden = block(hidden, condition)
-        return self.leave(self.norm(hidden))
+        return self.leave(self.norm(hidden)).view(-1, *self.shape_out)
 
 
 class ModulatedBlock(nn.Module):

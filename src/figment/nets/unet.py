@@ -8,20 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from figment.nets.blocks import ChannelNorm, PixelAttention, zero_init
+from figment.nets.attention import PixelAttention, Text
+from figment.nets.blocks import ChannelNorm, Through, pad_to_multiple, zero_init
 
 
 class UNet(nn.Module):
-    """Pictures and a condition vector in, pictures of the same size out; any height and width.
+    """Pictures, a condition vector and maybe a text in, pictures of the same size out; any height and width.
 
-    widths: channels of each level, from the full picture down. depth: blocks a level. patch: pixels folded into
-    channels before the first level, which buys speed. attention_below: levels whose smaller side is at most this many
-    pixels have attention.
+    channels: of the picture and of the answer. widths: channels of each level, from the full picture down. depth:
+    blocks a level. patch: pixels folded into channels before the first level, which buys speed. attention_below: levels
+    whose smaller side is at most this many pixels have attention, to the text too; the middle always has.
     """
 
     def __init__(
         self,
-        channels: int,
+        channels: tuple[int, int],
         size: tuple[int, int],
         *,
         widths: Sequence[int],
@@ -29,59 +30,61 @@ class UNet(nn.Module):
         patch: int,
         attention_below: int,
         condition_width: int,
+        text_width: int | None = None,
     ):
         super().__init__()
         self.patch = patch
         self.multiple = patch * 2 ** (len(widths) - 1)
         side = min(-(-length // self.multiple) * self.multiple // patch for length in size)
-        self.enter = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
+
+        def block(before: int, after: int, level: int) -> ResidualBlock:
+            attention = PixelAttention(after, text_width) if side >> level <= attention_below else None
+            return ResidualBlock(before, after, condition_width, attention)
+
+        self.enter = nn.Conv2d(channels[0] * patch**2, widths[0], 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        self.ups_per_level = depth + 1
         width, skips = widths[0], [widths[0]]
         for level, level_width in enumerate(widths):
-            attend = side >> level <= attention_below
             for _ in range(depth):
-                self.down.append(ResidualBlock(width, level_width, condition_width, attend))
+                self.down.append(block(width, level_width, level))
                 width = level_width
                 skips.append(width)
             if level + 1 < len(widths):
                 self.down.append(Downsample(width))
                 skips.append(width)
-        self.middle = ResidualBlock(width, width, condition_width, attend=True)
+        self.middle = ResidualBlock(width, width, condition_width, PixelAttention(width, text_width))
         for level, level_width in reversed(list(enumerate(widths))):
-            attend = side >> level <= attention_below
-            for _ in range(self.ups_per_level):
-                self.up.append(ResidualBlock(width + skips.pop(), level_width, condition_width, attend))
+            for _ in range(depth + 1):
+                self.up.append(block(width + skips.pop(), level_width, level))
                 width = level_width
             if level:
                 self.up.append(Upsample(width))
+        self.through = Through(channels, condition_width)
         self.norm = ChannelNorm(width)
-        self.leave = zero_init(nn.Conv2d(width, channels * patch**2, 3, padding=1))
+        self.leave = zero_init(nn.Conv2d(width, channels[1] * patch**2, 3, padding=1))
 
-    def forward(self, images: Tensor, condition: Tensor) -> Tensor:
-        """images (B, C, H, W), condition (B, condition_width) -> (B, C, H, W)"""
+    def forward(self, images: Tensor, condition: Tensor, text: Text | None = None) -> Tensor:
+        """images (B, C, H, W), condition (B, condition_width) -> (B, channels_out, H, W)"""
         height, width = images.shape[-2:]
-        bottom, right = -height % self.multiple, -width % self.multiple
-        # Sizes that do not halve evenly are continued by their border, and the answer is cut back.
-        hidden = F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
-        hidden = self.enter(F.pixel_unshuffle(hidden, self.patch))
+        hidden = self.enter(F.pixel_unshuffle(pad_to_multiple(images, self.multiple), self.patch))
         skips = [hidden]
         for layer in self.down:
-            hidden = layer(hidden, condition)
+            hidden = layer(hidden, condition, text)
             skips.append(hidden)
-        hidden = self.middle(hidden, condition)
+        hidden = self.middle(hidden, condition, text)
         for layer in self.up:
             if isinstance(layer, ResidualBlock):
                 hidden = torch.cat([hidden, skips.pop()], dim=1)
-            hidden = layer(hidden, condition)
+            hidden = layer(hidden, condition, text)
         hidden = self.leave(F.silu(self.norm(hidden)))
-        return F.pixel_shuffle(hidden, self.patch)[..., :height, :width]
+        answer = F.pixel_shuffle(hidden, self.patch)[..., :height, :width]
+        return answer + self.through(images, condition)
 
 
 class ResidualBlock(nn.Module):
     """Two convolutions on a residual branch, the second one scaled and shifted by the condition."""
 
-    def __init__(self, before: int, after: int, condition_width: int, attend: bool):
+    def __init__(self, before: int, after: int, condition_width: int, attention: PixelAttention | None):
         super().__init__()
         self.norm_in = ChannelNorm(before)
         self.conv_in = nn.Conv2d(before, after, 3, padding=1)
@@ -89,30 +92,37 @@ class ResidualBlock(nn.Module):
         self.norm_out = ChannelNorm(after)
         self.conv_out = zero_init(nn.Conv2d(after, after, 3, padding=1))
         self.shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
-        self.attention = PixelAttention(after) if attend else nn.Identity()
+        self.attention = attention
 
-    def forward(self, images: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, images: Tensor, condition: Tensor, text: Text | None) -> Tensor:
         hidden = self.conv_in(F.silu(self.norm_in(images)))
         scale, shift = self.modulation(F.silu(condition))[:, :, None, None].chunk(2, dim=1)
         hidden = self.conv_out(F.silu(self.norm_out(hidden) * (1 + scale) + shift))
-        return self.attention(self.shortcut(images) + hidden)
+        hidden = self.shortcut(images) + hidden
+        return hidden if self.attention is None else self.attention(hidden, text)
 
 
 class Downsample(nn.Module):
+    """Averages of 2x2 pixels, and what a strided convolution has to add to them."""
+
     def __init__(self, width: int):
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, stride=2, padding=1)
+        self.conv = zero_init(nn.Conv2d(width, width, 3, stride=2, padding=1))
 
-    def forward(self, images: Tensor, condition: Tensor) -> Tensor:
-        return self.conv(images)
+    def forward(self, images: Tensor, condition: Tensor, text: Text | None) -> Tensor:
+        return F.avg_pool2d(images, 2) + self.conv(images)
 
 
 class Upsample(nn.Module):
-    """Nearest neighbour, then a convolution: a transposed one would leave a checkerboard (Odena et al. 2016)."""
+    """Each pixel four times, after a residual convolution at the smaller size.
+
+    A transposed convolution would leave a checkerboard (Odena et al. 2016); one after the doubling costs four times as
+    much as one before it, and the blocks that follow smooth the edges anyway.
+    """
 
     def __init__(self, width: int):
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.conv = zero_init(nn.Conv2d(width, width, 3, padding=1))
 
-    def forward(self, images: Tensor, condition: Tensor) -> Tensor:
-        return self.conv(F.interpolate(images, scale_factor=2.0, mode="nearest"))
+    def forward(self, images: Tensor, condition: Tensor, text: Text | None) -> Tensor:
+        return F.interpolate(images + self.conv(images), scale_factor=2.0, mode="nearest")
