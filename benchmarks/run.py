@@ -3,9 +3,9 @@
     python benchmarks/run.py [NAME ...] [--rounds 7]
 
 A benchmark is a file in this folder with `contenders() -> dict[str, Callable[[], int]]`: each call does the same piece
-of work and returns how many pictures (or rows) it handled. The first contender is figment's. Absolute times wander
-with the machine's other work; ratios within a round do not, so only they are compared and stored, in
-`results/NAME.json`.
+of work and returns how many pictures (or rows) it handled. The first contender is figment's; where names begin with a
+group, as "kid: figment", the first of each group is. Absolute times wander with the machine's other work; ratios within
+a round do not, so only they are compared and stored, in `results/NAME.json`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    every = sorted(path.stem for path in HERE.glob("*.py") if path.stem != "run")
+    every = sorted(path.stem for path in HERE.glob("*.py") if "\ndef contenders(" in path.read_text("utf-8"))
     worse = [run(name, options.rounds) for name in options.names or every]
     return 1 if any(worse) else 0
 
@@ -38,11 +38,10 @@ def run(name: str, rounds: int) -> bool:
     """Run one benchmark, print and store its ratios; True where one of them fell by more than a tenth."""
     contenders = load(name).contenders()
     speeds = measure(contenders, rounds)
-    ours, *others = speeds
     result = {"date": date.today().isoformat(), "machine": machine(), "rounds": rounds, "ratios": {}}
-    for other in others:
+    for ours, other in pairs([*speeds]):
         ratios = [a / b for a, b in zip(speeds[ours], speeds[other], strict=True)]
-        result["ratios"][f"{ours} / {other}"] = {
+        result["ratios"][f"{ours} / {other.rpartition(': ')[2]}"] = {
             "median": statistics.median(ratios),
             "range": [min(ratios), max(ratios)],
         }
@@ -60,6 +59,12 @@ def run(name: str, rounds: int) -> bool:
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return regressed
+
+
+def pairs(names: list[str]) -> list[tuple[str, str]]:
+    """The first contender of each group with each other one of it."""
+    firsts: dict[str, str] = {}
+    return [(ours, name) for name in names if (ours := firsts.setdefault(name.rpartition(": ")[0], name)) != name]
 
 
 def measure(contenders: dict[str, Callable[[], int]], rounds: int) -> dict[str, list[float]]:

@@ -9,15 +9,23 @@ from hypothesis import strategies as st
 
 from figment.core.errors import DataError
 from figment.core.types import Sample
-from figment.metrics import fd
+from figment.metrics import _frechet, fd
+from figment.metrics._frechet import Gaussian
+from figment.metrics._moments import Moments
 
 
 def distance(x, y):
     return fd.score(real=Sample(x), fake=Sample(y))["fd"]
 
 
+def frechet(mean_1, covariance_1, mean_2, covariance_2):
+    return _frechet.distance(
+        Gaussian.from_covariance(mean_1, covariance_1), Gaussian.from_covariance(mean_2, covariance_2)
+    )
+
+
 def moments_distance(first, second):
-    return fd.frechet(first.mean, first.covariance, second.mean, second.covariance)
+    return frechet(first.mean, first.covariance, second.mean, second.covariance)
 
 
 def total_variance(*sets):
@@ -33,23 +41,23 @@ def rotation(width, rng):
 
 def test_shifted_unit_gaussians_are_apart_by_the_squared_shift():
     eye = np.eye(2048)
-    assert fd.frechet(np.zeros(2048), eye, np.ones(2048), eye) == pytest.approx(2048, rel=1e-12)
+    assert frechet(np.zeros(2048), eye, np.ones(2048), eye) == pytest.approx(2048, rel=1e-12)
 
 
 def test_scaled_covariances_differ_by_the_squared_difference_of_deviations():
     zero, eye = np.zeros(64), np.eye(64)
-    assert fd.frechet(zero, 4 * eye, zero, eye) == pytest.approx(64, rel=1e-12)
+    assert frechet(zero, 4 * eye, zero, eye) == pytest.approx(64, rel=1e-12)
 
 
 def test_covariances_that_do_not_commute():
     zero = np.zeros(2)
-    value = fd.frechet(zero, np.array([[2.0, 1.0], [1.0, 2.0]]), zero, np.diag([1.0, 3.0]))
+    value = frechet(zero, np.array([[2.0, 1.0], [1.0, 2.0]]), zero, np.diag([1.0, 3.0]))
     assert value == pytest.approx(8 - 2 * np.sqrt(14), rel=1e-12)
 
 
 def test_singular_covariances_need_no_correction():
     u, v = np.array([1.0, 0.0]), np.array([0.5, np.sqrt(0.75)])
-    assert fd.frechet(np.zeros(2), np.outer(u, u), np.zeros(2), np.outer(v, v)) == pytest.approx(1, rel=1e-12)
+    assert frechet(np.zeros(2), np.outer(u, u), np.zeros(2), np.outer(v, v)) == pytest.approx(1, rel=1e-12)
 
 
 def test_covariances_have_one_degree_of_freedom_less_than_rows():
@@ -111,7 +119,7 @@ def test_features_and_their_moments_give_the_same(shape):
     count_x, count_y, width, seed = shape
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(count_x, width)), rng.normal(size=(count_y, width))
-    expected = moments_distance(fd.Moments.of(x), fd.Moments.of(y))
+    expected = moments_distance(Moments.of(x), Moments.of(y))
     assert distance(x, y) == pytest.approx(expected, abs=1e-6 * total_variance(x, y))
 
 
@@ -150,25 +158,40 @@ def test_500_degenerate_pairs_give_a_real_distance():
         assert abs(distance(x, x)) <= 1e-6 * total_variance(x)
 
 
-# Moments of a stream
+def covariance(rng, width):
+    """Of full or deficient rank, rank one, diagonal with zeros, or nothing; between 1e-12 and 1e12."""
+    rank = [2 * width, max(1, width // 2), 1, 0][rng.integers(4)]
+    rows = (
+        rng.normal(size=(rank, width))
+        if rng.random() < 0.7
+        else np.diag(rng.normal(size=width) * (rng.random(width) < 0.7))
+    )
+    return 10 ** rng.uniform(-12, 12) * rows.T @ rows
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64, 300])
-def test_moments_do_not_depend_on_the_batches(batch):
-    x = np.random.default_rng(2).normal(size=(300, 12)) * 1e-3 + 1000
-    parts = [fd.Moments.of(x[start : start + batch]) for start in range(0, len(x), batch)]
-    moments = sum(parts[1:], parts[0])
-    assert moments.count == 300
-    np.testing.assert_allclose(moments.mean, x.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(moments.covariance, np.cov(x, rowvar=False), rtol=1e-10, atol=1e-16)
+def test_500_covariance_pairs_give_a_real_distance():
+    rng = np.random.default_rng(9)
+    for turn in range(500):
+        width = int(rng.integers(1, 33))
+        first, second = covariance(rng, width), covariance(rng, width)
+        if turn % 5 == 0:
+            second = first * (1 + 1e-9 * (turn % 2))
+        zero, traces = np.zeros(width), first.trace() + second.trace()
+        value = frechet(zero, first, zero, second)
+        assert isinstance(value, float)
+        assert -1e-6 * traces <= value <= (1 + 1e-6) * traces
+        assert value == pytest.approx(frechet(zero, second, zero, first), abs=1e-6 * traces)
+        if turn % 5 == 0:
+            assert value == pytest.approx(0, abs=1e-6 * traces)
 
 
-def test_merging_two_streams_is_one_stream():
-    x = np.random.default_rng(3).normal(size=(90, 5)).astype(np.float32)
-    merged, whole = fd.Moments.of(x[:20]) + fd.Moments.of(x[20:]), fd.Moments.of(x)
-    assert merged.scatter.dtype == np.float64
-    np.testing.assert_allclose(merged.mean, whole.mean, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(merged.scatter, whole.scatter, rtol=0, atol=1e-10)
+def test_small_eigenvalues_are_not_lost_to_the_quick_way():
+    """Deviations from 1 to 1e-12, turned alike on both sides: squares of the small ones vanish beside the largest."""
+    rng = np.random.default_rng(10)
+    deviations = 10.0 ** -np.linspace(0, 12, 40)
+    factor = np.diag(deviations) @ rotation(40, rng)
+    found = _frechet.distance(Gaussian(np.zeros(40), factor), Gaussian(np.zeros(40), 3 * factor))
+    assert found == pytest.approx(4 * np.square(deviations).sum(), rel=1e-12)
 
 
 # Resampling
@@ -179,7 +202,7 @@ def test_a_row_counted_three_times_is_a_row_repeated_three_times():
     for width in (3, 40):
         x, y = rng.normal(size=(30, width)), rng.normal(size=(25, width))
         counts = rng.multinomial(30, np.full(30, 1 / 30))
-        counted = fd._distance(fd._gaussian(x, counts), fd._gaussian(y))
+        counted = _frechet.distance(Gaussian.of(x, counts), Gaussian.of(y))
         assert counted == pytest.approx(distance(np.repeat(x, counts, axis=0), y), rel=1e-9)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from figment.core.errors import DataError
 from figment.core.types import Sample
-from figment.metrics import kid
+from figment.metrics import _kernels, kid
 
 V = np.ones(4)
 
@@ -38,12 +38,12 @@ def test_equals_the_definition_and_is_symmetric(count_x, count_y, width, seed):
     assert kid.unbiased(y, x) == pytest.approx(naive(x, y), rel=1e-9, abs=1e-9)
 
 
-def test_blocks_do_not_change_the_value(monkeypatch):
+def test_tiles_do_not_change_the_value(monkeypatch):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(37, 5)), rng.normal(size=(23, 5))
     whole = kid.unbiased(x, y)
-    for numbers in (1, 50, 200):
-        monkeypatch.setattr(kid, "_BLOCK", numbers)
+    for rows in (1, 10, 23, 30):
+        monkeypatch.setattr(_kernels, "TILE", rows)
         assert kid.unbiased(x, y) == pytest.approx(whole, rel=1e-12)
 
 

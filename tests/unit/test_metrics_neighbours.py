@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from figment.core.errors import DataError
 from figment.core.types import Sample
-from figment.metrics import _neighbours, density_coverage, nearest, precision_recall
+from figment.metrics import _neighbours, authenticity, density_coverage, nearest, precision_recall
 
 
 def prdc(real, fake, k, closed):
@@ -73,8 +73,9 @@ def test_blocks_do_not_change_the_values(monkeypatch):
     rng = np.random.default_rng(0)
     real, fake = rng.normal(size=(31, 4)), rng.normal(size=(17, 4))
     whole, distances = prdc(real, fake, 3, True), _neighbours.nearest_distances(real, fake)
-    for numbers in (1, 40, 100):
+    for numbers, rows in ((1, 4096), (40, 5), (100, 1)):
         monkeypatch.setattr(_neighbours, "_BLOCK", numbers)
+        monkeypatch.setattr(_neighbours, "_CHUNK", rows)
         assert prdc(real, fake, 3, True) == whole
         np.testing.assert_array_equal(_neighbours.nearest_distances(real, fake), distances)
 
@@ -170,3 +171,71 @@ def test_held_out_copies_cannot_be_a_measure():
     train = np.random.default_rng(9).normal(size=(5, 3))
     with pytest.raises(DataError, match="all 3 held-out ones are copies"):
         nearest_scores(train[:3], train, train)
+
+
+# Authenticity
+
+
+def authentic(fake, train):
+    sides = {"fake": Sample(fake), "train": Sample(train)}
+    return authenticity.score(real=sides["train"], **sides)["authenticity"]
+
+
+def test_authenticity_by_hand():
+    """Training pictures at 0, 1 and 5: their nearest others are 1, 1 and 4 away."""
+    train = line(0, 1, 5)
+    assert authentic(line(-0.5), train) == 0
+    assert authentic(line(-1), train) == 0  # as far, not farther
+    assert authentic(line(-1.5), train) == 1
+    assert authentic(line(8, 9.5, -2, 0.25), train) == 0.5
+
+
+@pytest.mark.parametrize("offset", [0, 1e6])
+def test_an_exact_copy_of_the_training_set_has_no_authentic_picture(offset):
+    train = np.random.default_rng(10).normal(size=(200, 8)) + offset
+    assert authentic(train, train) == 0
+    assert authentic(train, np.concatenate([train, train[:50]])) == 0
+
+
+def test_copies_are_told_from_unseen_pictures_and_from_noise():
+    rng = np.random.default_rng(11)
+    train, unseen = rng.normal(size=(2, 400, 6))
+    honest = authentic(unseen, train)
+    assert 0.4 < honest < 0.8
+    assert authentic(train + 0.01 * unseen, train) == 0
+    assert authentic(np.concatenate([unseen[:200], train[:200]]), train) == pytest.approx(honest / 2, abs=0.05)
+    assert authentic(10 * unseen, train) > 0.95
+
+
+def test_authenticity_agrees_with_scikit_learn():
+    neighbours = pytest.importorskip("sklearn.neighbors")
+    rng = np.random.default_rng(12)
+    train, fake = rng.normal(size=(150, 5)), 0.8 * rng.normal(size=(120, 5))
+    index = neighbours.NearestNeighbors(n_neighbors=2).fit(train)
+    own = index.kneighbors(train)[0][:, 1]
+    distance, nearest_one = (part[:, 0] for part in index.kneighbors(fake))
+    assert authentic(fake, train) == pytest.approx(np.mean(distance > own[nearest_one]), rel=1e-12)
+
+
+def test_one_training_picture_has_no_other():
+    with pytest.raises(DataError, match="authenticity needs at least 2 training pictures and was given 1"):
+        authentic(line(1), line(0))
+
+
+# Memory
+
+
+def test_float32_features_are_searched_without_a_copy_of_them_all(monkeypatch):
+    """What is made float64 at a time is a chunk, in every metric of neighbours."""
+    rng = np.random.default_rng(13)
+    real, fake = rng.normal(size=(2, 60, 4)).astype(np.float32)
+    monkeypatch.setattr(_neighbours, "_CHUNK", 7)
+    monkeypatch.setattr(_neighbours, "_BLOCK", 240)
+    largest = []
+    at = _neighbours._at
+    monkeypatch.setattr(_neighbours, "_at", lambda *args: largest.append(len(at(*args))) or at(*args))
+    sides = {"real": Sample(real), "fake": Sample(fake)}
+    for metric in (precision_recall, density_coverage):
+        metric.score(**sides)
+    authenticity.score(**sides, train=Sample(real))
+    assert max(largest) == 7

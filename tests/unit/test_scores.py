@@ -9,10 +9,17 @@ import pytest
 from figment.core import plugins
 from figment.core.errors import ConfigError
 from figment.core.types import Sample
-from figment.evaluate.scores import basic_estimate, score_sample, wilson_interval
+from figment.evaluate.passport import RANKED_BY, difference, issued
+from figment.evaluate.scores import Sides, basic_estimate, score_sample, wilson_interval
 from figment.metrics import fd
 
-ALL = plugins.names("metrics")
+
+def needs(name):
+    return plugins.load("metrics", name).NEEDS
+
+
+# What pictures, features and labels are enough for.
+ALL = [name for name in plugins.names("metrics") if not {"paired", "spatial", "bits"} & set(needs(name))]
 DISTANCES = ["fd", "kid"]
 
 
@@ -23,11 +30,15 @@ def sample(count, rng, *, width=8, num_classes=3, shift=0.0):
     return Sample(features.astype(np.float32), logits, labels, np.zeros((count, 1, 2, 2), dtype=np.uint8))
 
 
+def score_sides(*, real, fake, train=None, noise=None, metrics, **options):
+    return score_sample(Sides(real, fake, train, noise), metrics, **options)
+
+
 def score(counts, metrics=ALL, shift=0.0, **options):
     rng = np.random.default_rng(0)
     real, fake, train = (sample(count, rng, shift=shift * (side == 1)) for side, count in enumerate(counts))
     names = {"extractor": "judge 1a2b, penultimate, 8", "reference_digest": "ffee"}
-    return score_sample(real=real, fake=fake, train=train, metrics=metrics, **names, **({"draws": 40} | options))
+    return score_sides(real=real, fake=fake, train=train, metrics=metrics, **names, **({"draws": 40} | options))
 
 
 def test_every_metric_gives_scores_that_say_what_they_are():
@@ -118,7 +129,7 @@ def test_all_of_a_few_pictures_are_no_proof():
     rng = np.random.default_rng(1)
     real, fake = Sample(rng.normal(size=(200, 2))), Sample(0.01 * rng.normal(size=(20, 2)))
     names = {"metrics": ["precision_recall"], "extractor": "x", "reference_digest": "y"}
-    precision = score_sample(real=real, fake=fake, train=real, **names)[0]["precision"]
+    precision = score_sides(real=real, fake=fake, train=real, **names)[0]["precision"]
     assert (precision.value, precision.high) == (1, 1)
     assert precision.low == pytest.approx(0.8389, abs=1e-3)
 
@@ -127,7 +138,7 @@ def test_a_value_outside_its_interval_is_explained():
     rng = np.random.default_rng(2)
     real, fake, train = (Sample(rng.normal(size=(80, 40))) for _ in range(3))
     names = {"metrics": ["fd"], "extractor": "x", "reference_digest": "y"}
-    scores, warnings = score_sample(real=real, fake=fake, train=train, **names)
+    scores, warnings = score_sides(real=real, fake=fake, train=train, **names)
     assert scores["fd"].high < scores["fd"].value
     assert [line for line in warnings if line.startswith("fd: ") and "bias of 80 real and 80 generated" in line]
 
@@ -196,18 +207,20 @@ def test_hardly_any_pictures_never_crash_nor_give_nan(counts):
 def test_without_judge_or_labels_the_rest_is_scored():
     rng = np.random.default_rng(3)
     real, fake, train = (Sample(rng.normal(size=(30, 4))) for _ in range(3))
-    scores, warnings = score_sample(
+    scores, warnings = score_sides(
         real=real, fake=fake, train=train, metrics=ALL, extractor="x", reference_digest="y", draws=5
     )
     assert {"fd", "precision", "nearest"} <= set(scores)
-    assert {line.partition(" ")[0] for line in warnings if "left out" in line} == {"accuracy", "inception_score"}
+    told = {line.partition(" ")[0] for line in warnings if "left out" in line}
+    needing = {name for name in ALL if {"labels", "logits", "images", "spatial", "bits"} & set(needs(name))}
+    assert {"accuracy", "inception_score"} <= needing <= told
 
 
 def test_a_generator_that_gives_nan_is_told_so():
     rng = np.random.default_rng(4)
     real, train = (Sample(rng.normal(size=(30, 4))) for _ in range(2))
     fake = Sample(np.full((20, 4), np.nan))
-    scores, warnings = score_sample(
+    scores, warnings = score_sides(
         real=real, fake=fake, train=train, metrics=DISTANCES, extractor="x", reference_digest="y"
     )
     assert scores == {}
@@ -246,7 +259,7 @@ def test_a_metric_of_another_package_that_gives_nan_is_left_out(foreign_metric):
     black = Sample(np.zeros((5, 1)), images=np.zeros((5, 1, 2, 2)))
     broken = Sample(np.zeros((5, 1)), images=np.full((5, 1, 2, 2), np.nan))
     names = {"metrics": [foreign_metric], "extractor": "x", "reference_digest": "y"}
-    scores, warnings = score_sample(real=black, fake=broken, train=black, **names)
+    scores, warnings = score_sides(real=black, fake=broken, train=black, **names)
     assert scores == {}
     assert warnings == ["brightness is left out: brightness or its interval is not a finite number for these pictures"]
 
@@ -258,8 +271,74 @@ def test_a_metric_of_another_package_gets_an_interval_too(foreign_metric):
         for low in (0, 100, 0)
     )
     names = {"metrics": [foreign_metric], "extractor": "x", "reference_digest": "y"}
-    brightness = score_sample(real=real, fake=fake, train=train, **names)[0]["brightness"]
+    brightness = score_sides(real=real, fake=fake, train=train, **names)[0]["brightness"]
     assert brightness.low < 100 < brightness.high
     assert brightness.high - brightness.low < 10
     assert brightness.floor < 5
     assert brightness.protocol == "8-bit pictures; 95% basic bootstrap, 200 draws"
+
+
+# The passport
+
+
+def test_ceilings_are_scores_of_noise():
+    rng = np.random.default_rng(6)
+    real, fake, train = (sample(80, rng) for _ in range(3))
+    noise = sample(80, rng, shift=9.0)
+    names = {"metrics": ["fd", "precision_recall"], "extractor": "x", "reference_digest": "y"}
+    scores, _ = score_sides(real=real, fake=fake, train=train, noise=noise, **names)
+    expected = fd.score(real=real, fake=noise)["fd"]
+    assert scores["fd"].ceiling == pytest.approx(expected) and expected > 100 * scores["fd"].value
+    assert scores["precision"].ceiling == 0
+    assert score_sides(real=real, fake=fake, train=train, **names)[0]["fd"].ceiling is None
+
+
+def test_without_training_pictures_there_is_no_floor_and_nothing_is_said_to_be_copied():
+    rng = np.random.default_rng(7)
+    names = {"metrics": ["kid", "nearest"], "extractor": "x", "reference_digest": "y"}
+    scores, warnings = score_sides(real=sample(50, rng), fake=sample(50, rng), **names)
+    assert scores.keys() == {"kid"} and scores["kid"].floor is None
+    assert len(warnings) == 1 and warnings[0].startswith("nearest is left out: it compares with training pictures")
+
+
+@pytest.mark.parametrize(
+    ("extractor", "name"), [("inception 67268, pool3", "FID"), ("judge classifier 12, penultimate", "fd")]
+)
+def test_a_distance_is_called_fid_in_the_features_of_inception_alone(extractor, name):
+    rng = np.random.default_rng(8)
+    names = {"metrics": ["fd"], "extractor": extractor, "reference_digest": "y"}
+    scores, warnings = score_sides(real=sample(50, rng), fake=sample(50, rng), **names)
+    assert list(scores) == [name] and scores[name].passport["metric"] == name
+    assert any(line.startswith("FID: of 50 pictures") for line in warnings) == (name == "FID")
+
+
+def test_fewer_pictures_than_features_are_mentioned():
+    rng = np.random.default_rng(9)
+    names = {"metrics": ["fd"], "extractor": "x", "reference_digest": "y", "draws": 5}
+    wide, narrow = (
+        score_sides(real=sample(30, rng, width=width), fake=sample(30, rng, width=width), **names)[1]
+        for width in (40, 4)
+    )
+    assert any("30 pictures are no more than the 40 features" in line for line in wide)
+    assert not any("features" in line for line in narrow)
+
+
+def test_a_passport_says_all_that_a_number_depends_on():
+    passport = score((60, 80, 100), ["kid"], facts={"resize": "tf1", "extractor_digest": "ab"})[0]["kid"].passport
+    told = {"metric": "kid", "num_real": 60, "num_fake": 80, "seed": 0, "resize": "tf1", "reference_digest": "ffee"}
+    assert told.items() <= passport.items()
+    assert {"figment", "torch", "numpy", "definition", "extractor", "hash"} <= passport.keys()
+
+
+@pytest.mark.parametrize("field", RANKED_BY)
+def test_two_passports_differ_in_hash_and_by_name_where_one_decisive_field_does(field):
+    facts = {name: name for name in RANKED_BY} | {"seed": 0}
+    first, second = issued(facts), issued(facts | {field: "other"})
+    assert first["hash"] != second["hash"]
+    assert difference(first, second) == f"{field}: {field} and other"
+
+
+def test_seeds_and_versions_may_differ():
+    facts = dict.fromkeys(RANKED_BY, "same")
+    first, second = issued(facts | {"seed": 0}), issued(facts | {"seed": 1}) | {"torch": "9.9"}
+    assert first["hash"] == second["hash"] and difference(first, second) is None

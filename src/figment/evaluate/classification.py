@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-BINS = 10
+from figment.metrics.calibration import calibration_error, reliability
 
 
 def classification(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -24,33 +24,18 @@ def classification(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, .
     right, asked, given = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     precision, recall = _ratio(right, given), _ratio(right, asked)
     f1 = _ratio(2 * right, asked + given)
-    bins = reliability(probabilities.max(1), guess == labels)
-    gaps = [row["count"] * abs(row["confidence"] - row["accuracy"]) for row in bins]
+    confidence = probabilities.max(1)
     return {
         "accuracy": float((guess == labels).mean()),
         "macro_f1": float(f1.mean()),
-        "calibration_error": sum(gaps) / len(labels),
+        "calibration_error": calibration_error(confidence, guess == labels),
         "classes": [
             {"name": name, "precision": float(p), "recall": float(r), "f1": float(f), "count": int(n)}
             for name, p, r, f, n in zip(classes, precision, recall, f1, asked, strict=True)
         ],
         "confusion": confusion.tolist(),
-        "reliability": bins,
+        "reliability": reliability(confidence, guess == labels),
     }
-
-
-def reliability(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
-    """What is behind a reliability diagram: for each bin of confidence its count, mean confidence and accuracy."""
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return [
-        {
-            "count": int(here.sum()),
-            "confidence": float(confidence[here].mean()),
-            "accuracy": float(right[here].mean()),
-        }
-        for here in (bins == index for index in range(BINS))
-        if here.any()
-    ]
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

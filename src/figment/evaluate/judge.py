@@ -1,4 +1,4 @@
-"""The judge of a dataset: the feature extractor trained on its own training pictures, once, by a fixed recipe.
+"""How the judge of a dataset is trained: on its own training pictures, once, by a fixed recipe.
 
 A classifier where there are two classes or more, else a contrastive network. It lives in `DATASET/judges/`, under the
 digests of what it was trained on, so that edited labels or pictures get a judge of their own.
@@ -7,16 +7,14 @@ digests of what it was trained on, so that edited labels or pictures get a judge
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 from figment.core import plugins
-from figment.core.checkpoint import LoadedModel, load_model
+from figment.core.checkpoint import load_model
 from figment.core.config import Augment
-from figment.core.errors import CapabilityError, DataError
-from figment.core.types import Embeds
+from figment.core.errors import DataError
 from figment.data.store import Store
+from figment.features.judge import Judge, as_judge, folder_of
 from figment.train.fit import fit
 from figment.train.run import DataPin, RunConfig, open_run
 
@@ -24,20 +22,6 @@ from figment.train.run import DataPin, RunConfig, open_run
 EPOCHS = 60
 LEAST_IMAGES = 20_000
 MOST_IMAGES = 300_000
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A feature extractor and the name under which scores quote it."""
-
-    model: Any
-    family: str
-    digest: str
-
-    @property
-    def name(self) -> str:
-        """What tells these features from all others: family, weights, layer, size of the input."""
-        return f"judge {self.family} {self.digest[:8]}, penultimate, {self.model.trunk.width}, native size"
 
 
 def judge_run(store: Store, scale: str = "small") -> RunConfig:
@@ -69,24 +53,10 @@ def judge_of(
 ) -> Judge:
     """The dataset's judge, trained now if it was not before; an interrupted training is taken up again."""
     asked = judge_run(store)
-    folder = store.path / "judges" / f"{asked.family}-{store.pixel_digest[:8]}-{store.label_digest[:8]}"
+    folder = folder_of(store)
     if not (folder / "model" / "config.json").exists():
         folder.parent.mkdir(exist_ok=True)
         run = open_run(folder, asked)
         for report in fit(folder, run, store, warn=warn, stopping=stopping):
             progress(report.step, run.steps)
     return as_judge(load_model(folder), folder, store)
-
-
-def as_judge(loaded: LoadedModel, path: Path, store: Store) -> Judge:
-    """A trained run as judge of a dataset.
-
-    Raises CapabilityError where it has no features, DataError where it was trained on pictures of another size.
-    """
-    if not isinstance(loaded.model, Embeds):
-        raise CapabilityError(
-            f"--judge {path}: a '{loaded.family}' has no features; give a classifier or contrastive run"
-        )
-    if loaded.spec.shape != store.spec.shape:
-        raise DataError(f"--judge {path}: made for {loaded.spec}, the dataset has {store.spec}")
-    return Judge(loaded.model, loaded.family, loaded.digest)

@@ -1,66 +1,87 @@
-"""Score a generator, or a folder of anyone's pictures, against a dataset's held-out pictures."""
+"""Score a generator, or a folder of anyone's pictures: what is drawn, through the same eyes as the real pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from figment.core import plugins
 from figment.core.checkpoint import LoadedModel
+from figment.core.config import to_json
 from figment.core.errors import CapabilityError, DataError
 from figment.core.noise import mix
-from figment.core.types import Classifies, Generates, Record, Sample
-from figment.data.pixels import to_channels
-from figment.data.source import resolve
+from figment.core.types import Classifies, Condition, Denoises, Encodes, Generates, ImageSpec, Sample, Scores
 from figment.data.store import Store
+from figment.evaluate.cache import array_digest, remembered, remembered_json
 from figment.evaluate.classification import classification
-from figment.evaluate.extract import gathered, generate, sample_of
-from figment.evaluate.judge import Judge
-from figment.evaluate.scores import score_sample
+from figment.evaluate.extract import Eyes, Progress, bits_of, gathered, generate, rebuilt, sample_of, silent
+from figment.evaluate.passport import extractor_facts
+from figment.evaluate.published import score_against
+from figment.evaluate.reference import Pictures, Reference, reference_of, spread_rows
+from figment.evaluate.scores import Sides, score_sample
 
-MOST_TRAIN = 10_000
+__all__ = [
+    "Drawn",
+    "Reference",
+    "Yardstick",
+    "classify_held_out",
+    "draw",
+    "reference_of",
+    "require_fit",
+    "score",
+    "show",
+]
 
-Progress = Callable[[int, int], None]
+
+MOST_BITS = 1000  # pictures whose probability is computed
+MOST_NOISE = 1000  # pictures of noise: a ceiling is a landmark, and published extractors take long
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The real side of a dataset's scores: held-out pictures, and training pictures for the floor and for copies."""
+class Yardstick:
+    """What every run of one comparison is measured with.
 
-    real: Sample
-    train: Sample
-    digest: str
-    classes: tuple[str, ...]
-
-
-def reference_of(store: Store, judge: Judge, num: int) -> Reference:
-    """Up to `num` held-out and MOST_TRAIN training pictures through the judge, spread evenly over their split.
-
-    As many real pictures as generated ones, where there are that many: coverage and recall depend on the counts.
+    metrics: none means all that fit. num: of generated pictures, at most as many as there are training pictures, to set
+    the floor. seed: of the pictures, of what they are asked to show, and of resampling. statistics: a file that takes
+    the place of the real pictures.
     """
-    if not store.counts.get(store.held_out):
-        raise DataError(
-            f"{store.path}: has no held-out pictures to score against; add pictures, or hold some out with: "
-            f"figment data split {store.path} --val 0.1"
-        )
-    sides = [_spread(store, store.held_out, num), _spread(store, "train", MOST_TRAIN)]
-    real, train = (sample_of(pixels, labels, judge.model) for pixels, labels in sides)
-    return Reference(real, train, f"{store.pixel_digest[:16]}:{store.held_out}", store.spec.classes)
+
+    reference: Reference
+    eyes: Eyes
+    spec: ImageSpec
+    metrics: tuple[str, ...] = ()
+    num: int = 2000
+    seed: int = 0
+    statistics: Path | None = None
+
+    @property
+    def num_fake(self) -> int:
+        train = self.reference.train
+        return self.num if train is None else min(self.num, len(train))
 
 
-def _spread(store: Store, split: str, num: int) -> tuple[np.ndarray, np.ndarray | None]:
-    pixels, labels = store.images(split), store.labels(split)
-    rows = np.linspace(0, len(pixels) - 1, min(len(pixels), num)).round().astype(np.int64)
-    return np.asarray(pixels[rows]), labels[rows] if store.spec.classes else None
+@dataclass(frozen=True)
+class Drawn:
+    """The generated side of a score, with the model that drew it, or None for a folder of pictures."""
+
+    fake: Sample
+    model: Any = None
+    digest: str = ""
+    doubts: Sequence[str] = ()
 
 
 def require_fit(loaded: LoadedModel, path: Path, store: Store) -> None:
     """Raise DataError where a run was trained on other pictures or other classes than the dataset has."""
-    mine, theirs = loaded.spec, store.spec
+    require_spec(loaded.spec, path, store.spec)
+
+
+def require_spec(mine: ImageSpec, path: Path, theirs: ImageSpec) -> None:
+    """The same for the spec of a run, and of a dataset or a folder."""
     if mine.shape != theirs.shape or bool(mine.classes) > bool(theirs.classes):
         raise DataError(f"{path}: was trained on {mine}, the dataset has {theirs}; give a dataset of the same kind")
     if mine.classes and mine.classes != theirs.classes:
@@ -84,46 +105,151 @@ def asked_labels(reference: Reference, num: int, seed: int) -> np.ndarray | None
     return np.concatenate([rng.permutation(labels) for _ in range(turns)])[:num]
 
 
-def fakes_of(
-    loaded: LoadedModel, reference: Reference, judge: Judge, num: int, seed: int, progress: Progress
-) -> Sample:
-    """`num` generated pictures through the judge; no more than there are training pictures to set the floor.
+def draw(loaded: LoadedModel, yardstick: Yardstick, progress: Progress = silent) -> Drawn:
+    """Generated pictures through the extractor; those that were drawn before are not drawn again.
 
     Raises CapabilityError where the model draws no pictures.
     """
     if not isinstance(loaded.model, Generates):
         raise CapabilityError(f"a '{loaded.family}' draws no pictures to score")
-    num = min(num, len(reference.train))
-    labels = asked_labels(reference, num, seed) if loaded.spec.classes else None
-    seeds = [mix(seed, index) for index in range(num)]
-    chunks = generate(loaded.model, seeds, None if labels is None else labels.tolist())
-    return sample_of(gathered(chunks, progress, num), labels, judge.model)
+    num = yardstick.num_fake
+    labels = asked_labels(yardstick.reference, num, yardstick.seed) if loaded.spec.classes else None
+    seeds = [mix(yardstick.seed, index) for index in range(num)]
+    sampling = to_json(loaded.sampling) if loaded.sampling else None
+    key = {"model": loaded.digest, "sampling": sampling, "seeds": [yardstick.seed, num], "labels": array_digest(labels)}
+
+    def pictures() -> Sample:
+        condition = None if labels is None else Condition(labels=torch.from_numpy(labels))
+        chunks = generate(loaded.model, seeds, condition, loaded.sampling)
+        return Sample(np.zeros((num, 0), np.float32), images=gathered(chunks, progress, num))
+
+    pixels = remembered(yardstick.eyes.cache, key, pictures).images
+    assert pixels is not None
+    return Drawn(yardstick.eyes.see(pixels, labels, key), loaded.model, loaded.digest)
 
 
-def default_metrics(reference: Reference) -> list[str]:
-    """Every metric that the dataset has something for: the ones about labels need classes."""
-    has_logits = reference.real.logits is not None
-    return [
-        name
-        for name in plugins.names("metrics")
-        if has_logits or not {"logits", "labels"} & set(plugins.constant("metrics", name, "NEEDS", ()))  # type: ignore[call-overload]
-    ]
+def show(pictures: Pictures, yardstick: Yardstick, progress: Progress = silent) -> Drawn:
+    """Anyone's pictures through the extractor: as many as would be generated, evenly spread over the folder."""
+    pictures = pictures.spread(yardstick.num_fake)
+    key = {"pictures": array_digest(pictures.pixels)}
+    labels = pictures.places(yardstick.spec.classes) if yardstick.spec.classes else None
+    fake = yardstick.eyes.see(pictures.pixels, labels, key, progress)
+    doubts = []
+    if pictures.is_lossy != yardstick.reference.is_lossy:
+        sides = ("the pictures", "the real ones") if pictures.is_lossy else ("the real pictures", "the others")
+        doubts = [f"{sides[0]} are of a lossy format (JPEG), {sides[1]} are not: a score sees the difference"]
+    return Drawn(fake, doubts=doubts)
+
+
+def default_metrics(yardstick: Yardstick, model: Any = None) -> tuple[str, ...]:
+    """Every metric that there is something for.
+
+    Two kinds must be named: those of pairs, which compare rebuilt pictures, and bits of a model that denoises, since an
+    ODE with gradients takes ten times as long as drawing.
+    """
+    reference, extractor = yardstick.reference, yardstick.eyes.extractor
+    met = {
+        "images": True,
+        "train": reference.train is not None,
+        "labels": reference.real.labels is not None,
+        "logits": getattr(extractor, "classify", None) is not None,
+        "spatial": getattr(extractor, "spatial", None) is not None,
+        "bits": isinstance(model, Scores) and not isinstance(model, Denoises),
+    }
+    needs = {name: plugins.constant("metrics", name, "NEEDS", ()) for name in plugins.names("metrics")}
+    return tuple(name for name, each in needs.items() if all(met.get(need) for need in each))  # type: ignore[attr-defined]
 
 
 def score(
-    fake: Sample, reference: Reference, judge: Judge, metrics: Sequence[str], seed: int
+    drawn: Drawn, yardstick: Yardstick, progress: Progress = silent
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """The JSON scores of one sample, and warnings."""
-    scores, warnings = score_sample(
-        real=reference.real,
-        fake=fake,
-        train=reference.train,
-        metrics=metrics,
-        extractor=judge.name,
-        reference_digest=reference.digest,
-        seed=seed,
-    )
-    return {name: asdict(value) for name, value in scores.items()}, warnings
+    """The JSON scores of one generator, and warnings; what is known already is not computed again.
+
+    progress: told of pictures whose probability is computed.
+    """
+    reference, eyes = yardstick.reference, yardstick.eyes
+    if yardstick.statistics:
+        noise = noise_for(drawn.fake, yardstick)
+        found, told = score_against(yardstick.statistics, drawn.fake, noise, eyes.extractor, yardstick.seed)
+        return {name: asdict(value) for name, value in found.items()}, [*drawn.doubts, *_copies(drawn.fake), *told]
+    metrics = yardstick.metrics or default_metrics(yardstick, drawn.model)
+    key = {
+        "real": reference.key,
+        "fake": array_digest(drawn.fake.images, drawn.fake.labels),
+        "model": drawn.digest,
+        "extractor": [eyes.extractor.name, eyes.extractor.digest],
+        "metrics": metrics,
+        "seed": yardstick.seed,
+    }
+    known = remembered_json(eyes.cache, key, lambda: _scored(drawn, yardstick, metrics, progress))
+    return known["scores"], [*reference.doubts, *drawn.doubts, *_copies(drawn.fake), *known["warnings"]]
+
+
+def _scored(drawn: Drawn, yardstick: Yardstick, metrics: Sequence[str], progress: Progress) -> dict[str, Any]:
+    """Each metric gets the sides that it needs: pairs and probabilities are made only for those that ask for them."""
+    reference, extractor = yardstick.reference, yardstick.eyes.extractor
+    kinds: dict[str, list[str]] = {"": [], "paired": [], "bits": []}
+    for name in metrics:
+        needs = plugins.load("metrics", name).NEEDS
+        kinds[next((kind for kind in ("paired", "bits") if kind in needs), "")].append(name)
+    makes = {
+        "": lambda: Sides(reference.real, drawn.fake, reference.train, noise_for(drawn.fake, yardstick)),
+        "paired": lambda: _pairs(drawn, yardstick),
+        "bits": lambda: Sides(_with_bits(drawn, reference.real, progress), drawn.fake),
+    }
+    scores, warnings = {}, []
+    for kind, names in kinds.items():
+        if not names:
+            continue
+        found, told = score_sample(
+            makes[kind](),
+            names,
+            extractor=extractor.name,
+            reference_digest=reference.digest,
+            facts=extractor_facts(extractor),
+            seed=yardstick.seed,
+        )
+        scores |= found
+        warnings += told
+    return {"scores": {name: asdict(value) for name, value in scores.items()}, "warnings": warnings}
+
+
+def noise_for(fake: Sample, yardstick: Yardstick) -> Sample:
+    """As many pictures of uniform noise as there are generated ones, but at most MOST_NOISE, with their labels."""
+    assert fake.images is not None
+    rng = np.random.default_rng(mix(yardstick.seed, 2))
+    pixels = rng.integers(256, size=fake.images[:MOST_NOISE].shape, dtype=np.uint8)
+    labels = None if fake.labels is None else fake.labels[:MOST_NOISE]
+    return yardstick.eyes.see(pixels, labels, {"noise": [yardstick.seed, *pixels.shape]})
+
+
+def _with_bits(drawn: Drawn, real: Sample, progress: Progress) -> Sample:
+    """Up to MOST_BITS real pictures with what the model makes of their probability, where it can tell."""
+    if not isinstance(drawn.model, Scores):
+        return real
+    real = real[spread_rows(len(real), MOST_BITS)]
+    assert real.images is not None
+    return replace(real, bits=bits_of(drawn.model, real.images, real.labels, progress))
+
+
+def _pairs(drawn: Drawn, yardstick: Yardstick) -> Sides:
+    """The real pictures, each beside what the model rebuilds of it.
+
+    Raises CapabilityError where it rebuilds none.
+    """
+    if not isinstance(drawn.model, Encodes):
+        raise CapabilityError(
+            "psnr, ssim and the like compare pictures with rebuilt ones: give a run that encodes, such as vae"
+        )
+    real = yardstick.reference.real
+    assert real.images is not None
+    return Sides(real, sample_of(rebuilt(drawn.model, real.images), real.labels, yardstick.eyes.extractor))
+
+
+def _copies(fake: Sample) -> list[str]:
+    assert fake.images is not None
+    twice = len(fake) - len({picture.tobytes() for picture in fake.images})
+    return [f"{twice} of {len(fake)} generated pictures are exact copies of others"] if twice else []
 
 
 def classify_held_out(loaded: LoadedModel, store: Store) -> dict[str, Any]:
@@ -141,31 +267,3 @@ def classify_held_out(loaded: LoadedModel, store: Store) -> dict[str, Any]:
     sample = sample_of(pixels, labels[known], loaded.model)  # type: ignore[arg-type]
     assert sample.logits is not None
     return classification(sample.logits, labels[known], store.spec.classes)
-
-
-def pictures_of(folder: Path, store: Store) -> tuple[np.ndarray, np.ndarray | None]:
-    """Anyone's pictures, uint8 (N, H, W, C), with labels where subfolders carry the dataset's class names.
-
-    Raises DataError where a picture cannot be read or is of another size: scores would depend on how it is resized.
-    """
-
-    spec, decode = store.spec, plugins.load("steps", "decode")
-    name, config = resolve(str(folder))
-    pixels, labels = [], []
-    for record in plugins.load("sources", name).records(config):
-        decoded = decode.mend(record, decode.Config()) if isinstance(record, Record) else record
-        if not isinstance(decoded, Record):
-            raise DataError(f"{folder}: {decoded.key}: {decoded.reason}")
-        assert not isinstance(decoded.image, bytes), "decode gives pixels"
-        picture = to_channels(decoded.image, spec.channels)
-        if picture.shape[:2] != (spec.height, spec.width):
-            size = f"{picture.shape[0]}x{picture.shape[1]}"
-            raise DataError(
-                f"{folder}: {decoded.key} is {size}, the dataset {spec.height}x{spec.width}; resize it first"
-            )
-        pixels.append(picture)
-        labels.append(spec.classes.index(decoded.label) if decoded.label in spec.classes else -1)
-    if not pixels:
-        raise DataError(f"{folder}: no pictures in it")
-    has_labels = min(labels) >= 0
-    return np.stack(pixels), np.array(labels) if has_labels else None

@@ -1,10 +1,12 @@
-"""Scores with what makes them honest: an interval, a floor, the counts and the protocol.
+"""Scores with what makes them honest: an interval, a floor, a ceiling, the counts and the passport.
 
 An interval covers 95% and comes in one of three ways, by what the metric module offers:
 
 - `items(...)`: the score is a mean, and these are what it is a mean of. Only they are resampled; radii and quantiles
   that were taken from the other side stay fixed. Where they are all 0 or 1, Wilson's interval (1927, score test) is
-  used, which does not shrink to a point when all of 20 pictures pass.
+  used, which does not shrink to a point when all of 20 pictures pass. Where the metric says that its items are
+  TWO_SIDED, each depending on which pictures the other side has, the interval is widened to how much the scores of
+  random quarters of both sides differ.
 - `resamples(..., rng, draws)`: the score and (draws,) other values of it. The metric resamples itself, because repeated
   pictures would spoil it or because it has a quicker way.
 - neither: the rows of both sides are drawn with replacement and the metric is computed again.
@@ -14,24 +16,42 @@ time, so the quantiles q themselves may exclude both the truth and v; mirrored a
 interval then is about the value without bias, and v can lie outside it: a warning says so.
 
 The floor is the score of training pictures in place of generated ones, against the same real pictures and at the same
-counts: what a perfect generator would get.
+counts: what a perfect generator would get. The ceiling is the score of noise in their place: what knowing nothing
+gets. Without training pictures there is no floor; scores of real pictures alone or of pairs have neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from figment.core import plugins
 from figment.core.errors import DataError
 from figment.core.types import Sample
+from figment.evaluate.passport import issued
 
 _QUANTILES = (0.025, 0.975)
 _NORMAL_QUANTILE = 1.959963984540054
+
+# Parts of a two-sided score, and how often they are drawn anew: as much work as the score itself.
+_PARTS = 4
+_PARTITIONS = 4
+
+
+# What generated pictures have no part in, or one that others cannot take.
+_WITHOUT_FLOOR = {"bits", "paired"}
+
+# Features from which on a Fréchet distance takes so long that fewer resamples must do.
+MANY_FEATURES = 512
+
+_GAUSSIAN = ("fd", "FID")
+_ENOUGH_FOR_FID = 10_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +60,8 @@ class Score:
 
     low, high: 95% interval; of a distance, low may be negative. floor: the same score of training pictures; None where
     they cannot be scored (a warning says why). extractor: what made the features, with layer and resize.
-    reference_digest: of the real pictures. protocol: the metric's conventions, and how the interval was made.
+    reference_digest: of the real pictures. protocol: the metric's conventions, and how the interval was made. ceiling:
+    the same score of noise. passport: what it may be compared by, see `figment.evaluate.passport`.
     """
 
     value: float
@@ -52,6 +73,19 @@ class Score:
     extractor: str
     reference_digest: str
     protocol: str
+    higher_is_better: bool = False
+    ceiling: float | None = None
+    passport: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Held-out pictures, generated ones, what the model learned from, and noise: through one extractor, from 8 bits."""
+
+    real: Sample
+    fake: Sample
+    train: Sample | None = None
+    noise: Sample | None = None
 
 
 @dataclass(frozen=True)
@@ -65,54 +99,53 @@ class Estimate:
 
 
 def score_sample(
-    *,
-    real: Sample,
-    fake: Sample,
-    train: Sample,
+    sides: Sides,
     metrics: Sequence[str],
+    *,
     extractor: str,
     reference_digest: str,
+    facts: Mapping[str, Any] | None = None,
     seed: int = 0,
-    draws: int = 200,
+    draws: int = 0,
 ) -> tuple[dict[str, Score], list[str]]:
     """Every score of the named metrics, and warnings, a line each.
 
-    real: held-out pictures; fake: generated; train: what the model learned from. All were rounded to 8 bits and put
-    through the same extractor. seed: of the resampling and of the floor's choice of pictures. draws: resamples; 200 are
-    quick except for `fd` of thousands of features, where 20 must do. A metric that cannot be computed (too few
-    pictures, no labels) is left out with a warning that says why.
+    facts: what the passports say beside what is known here. seed: of the resampling and of the floor's choice of
+    pictures. draws: resamples; 0 takes 200, or 20 where there are so many features that each takes seconds. A metric
+    that cannot be computed (too few pictures, no labels) is left out with a warning that says why.
 
     Raises ConfigError for an unknown metric.
     """
-    real, fake, train = _in_float64(real), _in_float64(fake), _in_float64(train)
-    order = np.random.default_rng(seed).permutation(len(train))
-    describe = partial(
-        Score, num_real=len(real), num_fake=len(fake), extractor=extractor, reference_digest=reference_digest
-    )
+    sides = Sides(**{name: _in_float64(side) for name, side in vars(sides).items() if side is not None})
+    draws = draws or (200 if sides.real.features.shape[1] <= MANY_FEATURES else 20)
+    common: dict[str, Any] = {"extractor": extractor, "reference_digest": reference_digest}
+    common |= {"num_real": len(sides.real), "num_fake": len(sides.fake)}
     scores: dict[str, Score] = {}
     warnings: list[str] = []
     for name in metrics:
         metric = plugins.load("metrics", name)
         rng = np.random.default_rng(seed)  # afresh, so that the choice of metrics does not matter
         try:
-            estimates = _estimates(metric, _sides(metric, real, fake, train), rng, draws)
+            estimates = _estimates(metric, _arguments(metric, sides, sides.fake), rng, draws)
         except DataError as error:
             warnings.append(f"{name} is left out: {error}")
             continue
-        try:
-            floors = metric.score(**_floor_sides(metric, real, train, order, len(fake)))
-        except DataError as error:
-            floors = {}
-            warnings.append(f"{name} has no floor, training pictures in place of generated ones: {error}")
+        floors, ceilings = _anchors(name, metric, sides, seed, warnings)
         for key, estimate in estimates.items():
-            scores[key] = describe(
+            shown, definition = shown_name(metric, name, key, extractor), getattr(metric, "PROTOCOL", "")
+            passport = {"metric": shown, "definition": definition, "seed": seed, **common, **(facts or {})}
+            scores[shown] = Score(
                 value=estimate.value,
                 low=estimate.low,
                 high=estimate.high,
                 floor=floors.get(key),
-                protocol="; ".join(filter(None, (getattr(metric, "PROTOCOL", ""), "8-bit pictures", estimate.method))),
+                ceiling=ceilings.get(key),
+                protocol="; ".join(filter(None, (definition, "8-bit pictures", estimate.method))),
+                higher_is_better=metric.HIGHER_IS_BETTER,
+                passport=issued(passport),
+                **common,
             )
-    return scores, warnings + _doubts(scores, len(train))
+    return scores, warnings + _doubts(scores, sides)
 
 
 def _in_float64(sample: Sample) -> Sample:
@@ -120,25 +153,57 @@ def _in_float64(sample: Sample) -> Sample:
     return replace(sample, features=np.asarray(sample.features, dtype=np.float64))
 
 
-def _sides(metric: ModuleType, real: Sample, fake: Sample, train: Sample) -> dict[str, Sample]:
-    """The arguments of a metric; without images where it does not look at them, since resampling copies rows."""
-    sides = {"real": real, "fake": fake} | ({"train": train} if "train" in metric.NEEDS else {})
+def shown_name(metric: ModuleType, name: str, key: str, extractor: str) -> str:
+    """The name that a score goes by: some are reserved for one extractor, as FID for the original Inception network."""
+    reserved = getattr(metric, "RESERVED", {}).get(extractor.partition(" ")[0])
+    return reserved if reserved and key == name else key
+
+
+def _arguments(metric: ModuleType, sides: Sides, fake: Sample, train: Sample | None = None) -> dict[str, Sample]:
+    """The arguments of a metric; without images where it does not look at them, since resampling copies rows.
+
+    Raises DataError where it needs training pictures and there are none.
+    """
+    arguments = {"real": sides.real, "fake": fake}
+    if "train" in metric.NEEDS:
+        train = sides.train if train is None else train
+        if train is None:
+            raise DataError("it compares with training pictures, which a folder does not tell; give --data a dataset")
+        arguments["train"] = train
     if "images" not in metric.NEEDS:
-        sides = {name: replace(sample, images=None) for name, sample in sides.items()}
-    return sides
+        arguments = {name: replace(sample, images=None) for name, sample in arguments.items()}
+    return arguments
 
 
-def _floor_sides(
-    metric: ModuleType, real: Sample, train: Sample, order: np.ndarray, num_fake: int
-) -> dict[str, Sample]:
-    """The arguments with training pictures, in random `order`, in place of the generated ones.
+def _anchors(
+    name: str, metric: ModuleType, sides: Sides, seed: int, warnings: list[str]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Floors and ceilings of a metric's scores; why there is no floor goes to `warnings`."""
+    if _WITHOUT_FLOOR & set(metric.NEEDS):
+        return {}, {}
+    floors: dict[str, float] = {}
+    ceilings: dict[str, float] = {}
+    if sides.train is not None:
+        try:
+            floors = metric.score(**_floor_arguments(metric, sides, sides.train, seed))
+        except DataError as error:
+            warnings.append(f"{name} has no floor, training pictures in place of generated ones: {error}")
+    if sides.noise is not None:
+        with contextlib.suppress(DataError):  # noise may lie where no judge gives a finite answer
+            ceilings = metric.score(**_arguments(metric, sides, sides.noise))
+    return floors, {key: value for key, value in ceilings.items() if np.isfinite(value)}
+
+
+def _floor_arguments(metric: ModuleType, sides: Sides, train: Sample, seed: int) -> dict[str, Sample]:
+    """The arguments with training pictures, in random order, in place of the generated ones.
 
     A metric that compares with the training set is given the rest of it: no picture is compared with itself.
     """
+    order = np.random.default_rng(seed).permutation(len(train))
     if "train" not in metric.NEEDS:
-        return _sides(metric, real, train[order[:num_fake]], train)
-    count = min(num_fake, len(train) // 2)
-    return _sides(metric, real, train[order[:count]], train[order[count:]])
+        return _arguments(metric, sides, train[order[: len(sides.fake)]])
+    count = min(len(sides.fake), len(train) // 2)
+    return _arguments(metric, sides, train[order[:count]], train[order[count:]])
 
 
 def _estimates(
@@ -146,7 +211,10 @@ def _estimates(
 ) -> dict[str, Estimate]:
     """Every value of one metric with its interval."""
     if hasattr(metric, "items"):
-        estimates = {key: _mean_estimate(items, rng, draws) for key, items in metric.items(**sides).items()}
+        spread = _quarters_spread(metric, sides, rng) if getattr(metric, "TWO_SIDED", False) else {}
+        estimates = {
+            key: _mean_estimate(items, rng, draws, spread.get(key, 0.0)) for key, items in metric.items(**sides).items()
+        }
     else:
         resample = getattr(metric, "resamples", None) or partial(_row_resamples, metric)
         drawn = resample(**sides, rng=rng, draws=draws)
@@ -174,17 +242,42 @@ def basic_estimate(value: float, drawn: np.ndarray) -> Estimate:
     return Estimate(value, float(2 * value - high), float(2 * value - low), f"95% basic bootstrap, {len(drawn)} draws")
 
 
-def _mean_estimate(items: np.ndarray, rng: np.random.Generator, draws: int) -> Estimate:
-    """The mean of items (n,), with an interval for other items of the same kind."""
-    value, count = float(items.mean()), len(items)
-    if np.isin(items, (0, 1)).all():
-        return Estimate(value, *wilson_interval(value, count), f"95% Wilson, {count} pictures")
+def _quarters_spread(metric: ModuleType, sides: dict[str, Sample], rng: np.random.Generator) -> dict[str, float]:
+    """Standard deviation of each score over fresh pictures on both sides, from random quarters of those there are.
+
+    The variance of four parts' mean is a fourth of theirs. Nothing where a quarter is too few pictures to score.
+    """
+    variances: dict[str, list[float]] = {}
+    for _ in range(_PARTITIONS):
+        cuts = {side: np.array_split(rng.permutation(len(sample)), _PARTS) for side, sample in sides.items()}
+        try:
+            parts = [metric.score(**{side: sides[side][cuts[side][part]] for side in sides}) for part in range(_PARTS)]
+        except DataError:
+            return {}
+        for key in parts[0]:
+            variances.setdefault(key, []).append(float(np.var([part[key] for part in parts], ddof=1)) / _PARTS)
+    return {key: float(np.sqrt(np.mean(found))) for key, found in variances.items()}
+
+
+def _mean_estimate(items: np.ndarray, rng: np.random.Generator, draws: int, spread: float) -> Estimate:
+    """The mean of items (n,), with an interval for other items of the same kind.
+
+    spread: a standard deviation of the mean that the interval allows for where it is larger than the items' own.
+    """
+    value, count, shares = float(items.mean()), len(items), bool(np.isin(items, (0, 1)).all())
+    # Agresti and Coull (1998): as if two more had passed and two failed, since none failing is no proof.
+    own = np.append(items, [0, 0, 1, 1]).std() if shares else items.std()
+    widened = max(1.0, spread * np.sqrt(count) / own) if own else 1.0
+    note = ", widened to that of quarters" if widened > 1 else ""
+    if shares:
+        return Estimate(value, *wilson_interval(value, count / widened**2), f"95% Wilson, {count} pictures{note}")
     counts = rng.multinomial(count, np.full(count, 1 / count), size=draws)
-    low, high = np.quantile(counts @ items / count, _QUANTILES)
-    return Estimate(value, float(low), float(high), f"95% bootstrap of the mean, {draws} draws of {count} pictures")
+    low, high = value + widened * (np.quantile(counts @ items / count, _QUANTILES) - value)
+    method = f"95% bootstrap of the mean, {draws} draws of {count} pictures{note}"
+    return Estimate(value, float(low), float(high), method)
 
 
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
+def wilson_interval(share: float, count: float) -> tuple[float, float]:
     """95% interval of a probability, from the share seen in `count` trials; Wilson (1927)."""
     z2 = _NORMAL_QUANTILE**2 / count
     centre = (share + z2 / 2) / (1 + z2)
@@ -193,17 +286,37 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
     return float(min(share, max(0.0, centre - half))), float(max(share, min(1.0, centre + half)))
 
 
-def _doubts(scores: dict[str, Score], num_train: int) -> list[str]:
+def _doubts(scores: Mapping[str, Score], sides: Sides) -> list[str]:
     """What a reader of the scores should be told."""
     lines = [
-        f"{key}: {score.value:.4g} lies outside its interval, {score.low:.4g} to {score.high:.4g}: the bias of "
-        f"{score.num_real} real and {score.num_fake} generated pictures is larger; compare it at equal counts only"
-        for key, score in scores.items()
-        if not score.low <= score.value <= score.high
+        _bias_doubt(key, score, scores) for key, score in scores.items() if not score.low <= score.value <= score.high
     ]
-    num_fake = max((score.num_fake for score in scores.values()), default=0)
-    if num_train < num_fake:
+    counts = len(sides.real), len(sides.fake)
+    width = sides.real.features.shape[1]
+    for key in _GAUSSIAN:
+        if key in scores and min(counts) <= width:
+            lines.append(
+                f"{key}: {min(counts)} pictures are no more than the {width} features: the covariance is singular and "
+                "the bias large; give more pictures, or go by kid, which has none"
+            )
+    if "FID" in scores and min(counts) < _ENOUGH_FOR_FID:
+        lines.append(f"FID: of {min(counts)} pictures; published values are of 50,000 and lower for that alone")
+    if (
+        sides.train is not None
+        and len(sides.train) < counts[1]
+        and any(one.floor is not None for one in scores.values())
+    ):
         lines.append(
-            f"floors are of {num_train} training pictures, fewer than the {num_fake} generated ones: distances too high"
+            f"floors are of {len(sides.train)} training pictures, fewer than the {counts[1]} generated ones: "
+            "distances too high"
         )
     return lines
+
+
+def _bias_doubt(key: str, score: Score, scores: Mapping[str, Score]) -> str:
+    """A value outside its interval: the interval allows for a bias that is larger than itself."""
+    better = "go by fd_infinite, which extrapolates" if key in _GAUSSIAN else "compare it at equal counts only"
+    return (
+        f"{key}: {score.value:.4g} lies outside its interval, {score.low:.4g} to {score.high:.4g}: the bias of "
+        f"{score.num_real} real and {score.num_fake} generated pictures is larger; {better}"
+    )

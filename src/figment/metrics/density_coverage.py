@@ -19,6 +19,7 @@ from figment.metrics import _neighbours, _samples
 
 HIGHER_IS_BETTER = True
 NEEDS: tuple[str, ...] = ()
+TWO_SIDED = True  # an item depends on which pictures the other side has
 K = 5
 PROTOCOL = f"k={K}, open balls (<), float64"
 
@@ -33,17 +34,17 @@ def score(*, real: Sample, fake: Sample) -> dict[str, float]:
 
 def items(*, real: Sample, fake: Sample) -> dict[str, np.ndarray]:
     """What the scores are means of: `density` (num_fake,), hits / K, and `coverage` (num_real,), 0 or 1."""
-    x, y = _samples.features("density_coverage", at_least=K + 1, real=real, fake=fake)
+    x, y = _samples.given("density_coverage", at_least=K + 1, real=real, fake=fake)
     hits, covered = ball_hits(x, y, k=K, closed=False)
     return {"density": hits / K, "coverage": covered.astype(np.float64)}
 
 
 def ball_hits(real: np.ndarray, fake: np.ndarray, *, k: int, closed: bool) -> tuple[np.ndarray, np.ndarray]:
     """How many balls about the real (N, D) hold each of the fake (M, D), (M,) int; and which are hit, (N,) bool."""
-    real, fake = _neighbours.centred(real, fake)
-    radii = _neighbours.ball_radii(real, k, closed=closed)
+    centre = _neighbours.middle(real)
+    radii = _neighbours.ball_radii(real, k, closed=closed, centre=centre)
     hits, covered = np.zeros(len(fake), dtype=np.int64), np.zeros(len(real), dtype=bool)
-    for rows, squared in _neighbours.squared_distances(real, fake):
+    for rows, squared in _neighbours.squared_distances(real, fake, centre=centre):
         inside = squared <= radii[rows, None]
         hits += inside.sum(axis=0)
         covered[rows] = inside.any(axis=1)

@@ -21,6 +21,7 @@ from figment.metrics import _samples
 HIGHER_IS_BETTER = True
 NEEDS = ("logits",)
 PROTOCOL = "one part, natural logarithm, float64"
+RESERVED = {"inception": "IS"}  # what it may be called with the classes of which extractor
 
 
 def score(*, real: Sample, fake: Sample) -> dict[str, float]:
@@ -29,6 +30,16 @@ def score(*, real: Sample, fake: Sample) -> dict[str, float]:
     Raises DataError where logits are missing.
     """
     return {"inception_score": float(split_scores(_samples.logits("inception_score", fake), 1)[0])}
+
+
+def resamples(
+    *, real: Sample, fake: Sample, rng: np.random.Generator, draws: int
+) -> dict[str, tuple[float, np.ndarray]]:
+    """`inception_score`, and its values for generated pictures drawn with replacement, (draws,)."""
+    logits = _samples.logits("inception_score", fake)
+    p, negative_entropies = _answers(logits)
+    weights = rng.multinomial(len(p), np.full(len(p), 1 / len(p)), size=draws) / len(p)
+    return {"inception_score": (float(split_scores(logits, 1)[0]), _scores(weights @ p, weights @ negative_entropies))}
 
 
 def split_scores(logits: np.ndarray, splits: int) -> np.ndarray:
@@ -43,10 +54,20 @@ def split_scores(logits: np.ndarray, splits: int) -> np.ndarray:
 
 
 def _score(logits: np.ndarray) -> float:
+    p, negative_entropies = _answers(logits)
+    return float(_scores(p.mean(axis=0), negative_entropies.mean()))
+
+
+def _answers(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, K) -> p(y|x_i), (N, K), and sum_y p log p of each, (N,)."""
     log_p = logits - logits.max(axis=1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
     p = np.exp(log_p)
-    marginal = p.mean(axis=0)
+    return p, (p * log_p).sum(axis=1)
+
+
+def _scores(marginal: np.ndarray, negative_entropy: np.ndarray | float) -> np.ndarray:
+    """The mean KL divergence from p(y), (..., K), is the entropy of p(y) less the mean entropy, (...)."""
     # A class whose probability underflows in every row adds 0 log 0 = 0.
     log_marginal = np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal))
-    return float(np.exp((p * (log_p - log_marginal)).sum(axis=1).mean()))
+    return np.exp(negative_entropy - (marginal * log_marginal).sum(axis=-1))

@@ -18,6 +18,7 @@ from figment.metrics import _neighbours, _samples
 
 HIGHER_IS_BETTER = True
 NEEDS: tuple[str, ...] = ()
+TWO_SIDED = True  # an item depends on which pictures the other side has
 K = 3
 PROTOCOL = f"k={K}, closed balls (<=), float64"
 
@@ -32,7 +33,7 @@ def score(*, real: Sample, fake: Sample) -> dict[str, float]:
 
 def items(*, real: Sample, fake: Sample) -> dict[str, np.ndarray]:
     """What the scores are means of, 0 or 1 each: `precision` (num_fake,) and `recall` (num_real,)."""
-    x, y = _samples.features("precision_recall", at_least=K + 1, real=real, fake=fake)
+    x, y = _samples.given("precision_recall", at_least=K + 1, real=real, fake=fake)
     precision, recall = manifold_hits(x, y, k=K, closed=True)
     return {"precision": precision.astype(np.float64), "recall": recall.astype(np.float64)}
 
@@ -42,11 +43,11 @@ def manifold_hits(real: np.ndarray, fake: np.ndarray, *, k: int, closed: bool) -
 
     closed: whether the surface belongs to the ball. The paper says yes; the `prdc` package says no.
     """
-    real, fake = _neighbours.centred(real, fake)
-    real_radii = _neighbours.ball_radii(real, k, closed=closed)
-    fake_radii = _neighbours.ball_radii(fake, k, closed=closed)
+    centre = _neighbours.middle(real)
+    real_radii = _neighbours.ball_radii(real, k, closed=closed, centre=centre)
+    fake_radii = _neighbours.ball_radii(fake, k, closed=closed, centre=centre)
     fake_hit, real_hit = np.zeros(len(fake), dtype=bool), np.zeros(len(real), dtype=bool)
-    for rows, squared in _neighbours.squared_distances(real, fake):
+    for rows, squared in _neighbours.squared_distances(real, fake, centre=centre):
         fake_hit |= (squared <= real_radii[rows, None]).any(axis=0)
         real_hit[rows] = (squared <= fake_radii).any(axis=1)
     return fake_hit, real_hit

@@ -50,6 +50,23 @@ GLOSSARY = {
     "accuracy": Meaning(
         "Accuracy", "Share of pictures that the classifier puts into the class they are meant to show.", True, True
     ),
+    "cas": Meaning(
+        "Classifier accuracy score",
+        "Share of real pictures that a classifier names rightly that has seen generated ones only.",
+        True,
+        True,
+    ),
+    "cas_reverse": Meaning(
+        "Classifier accuracy score, reversed",
+        "Share of generated pictures that a classifier names rightly that has seen real ones only.",
+        True,
+        True,
+    ),
+    "class_diversity": Meaning(
+        "Diversity within classes",
+        "How far pictures of one class lie from each other: 1, as far as real ones; 0, one picture per class.",
+        True,
+    ),
     "macro_f1": Meaning("F1, mean of classes", "Balance of precision and recall of each class.", True, True),
     "calibration_error": Meaning(
         "Calibration error", "How far the classifier's confidence is from how often it is right.", False, True
@@ -70,6 +87,9 @@ GLOSSARY = {
     ),
     "psnr": Meaning("Peak signal-to-noise ratio", "How exactly pictures are rebuilt, in decibels.", True),
     "ssim": Meaning("Structural similarity", "How well the structure of rebuilt pictures is kept; 1 is exact.", True),
+    "ms_ssim": Meaning(
+        "Structural similarity, five scales", "How well rebuilt pictures keep structure, from near and from afar.", True
+    ),
     "lpips": Meaning("Perceptual distance", "How different rebuilt pictures look to a network; 0 is the same.", False),
 }
 

@@ -108,8 +108,8 @@ class Plot:
         return [(each.where, each.what) for each in (*self.readouts, *self.bars, *self.dots)]
 
 
-def curves(series: Mapping[str, Sequence[Point]]) -> Plot | None:
-    """Lines over the number of images seen; None where there is no finite point at all.
+def curves(series: Mapping[str, Sequence[Point]], unit: str = "images") -> Plot | None:
+    """Lines over the number of images seen, or of what else `unit` says; None where there is no finite point at all.
 
     The y axis is logarithmic when all values are positive and most of them span a factor of 30 or more.
     """
@@ -120,7 +120,7 @@ def curves(series: Mapping[str, Sequence[Point]]) -> Plot | None:
     x = Axis(0.0, max(point[0] for point in points) or 1.0, LEFT, RIGHT)
     y = _value_axis([p[1] for p in points])
     lines = tuple(_line(index, name, line, x, y) for index, (name, line) in enumerate(finite.items()))
-    return Plot(x.ticks(), y.ticks(), lines=lines, readouts=tuple(_readouts(finite, x, y)), log=y.log)
+    return Plot(x.ticks(), y.ticks(), lines=lines, readouts=tuple(_readouts(finite, x, y, unit)), log=y.log)
 
 
 def histogram(edges: Sequence[float], counts: Sequence[int], unit: str = "") -> Plot | None:
@@ -211,7 +211,7 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
     return [points[row] for row in sorted(kept)]
 
 
-def _readouts(series: Mapping[str, Sequence[Point]], x: Axis, y: Axis) -> Iterable[Readout]:
+def _readouts(series: Mapping[str, Sequence[Point]], x: Axis, y: Axis, unit: str) -> Iterable[Readout]:
     """Strips that together cover the plot, each around a measured place."""
     places = sorted({point[0] for line in series.values() for point in line})
     if len(places) > _READOUTS:
@@ -225,7 +225,7 @@ def _readouts(series: Mapping[str, Sequence[Point]], x: Axis, y: Axis) -> Iterab
                 # A series that is measured more rarely says where its value is from.
                 elsewhere = f" at {near[0]:,.0f}" if near[0] != place else ""
                 dots.append((index, x(near[0]), y(near[1]), f"{name} {number(near[1])}{elsewhere}"))
-        yield Readout(x(low), round(x(high) - x(low), 1), x(place), f"{place:,.0f} images", tuple(dots))
+        yield Readout(x(low), round(x(high) - x(low), 1), x(place), f"{place:,.0f} {unit}", tuple(dots))
 
 
 def _nearest(line: Sequence[Point], place: float) -> Point:

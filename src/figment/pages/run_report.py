@@ -57,12 +57,14 @@ def write(
     scores: Mapping[str, Mapping[str, Any]] | None = None,
     neighbours: Sequence[Neighbour] = (),
     commands: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
     classification: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the report of a run to `path`, one HTML file of at most 5 MB, whole or not at all.
 
     facts: names and values for the head of the page. notes: what the reader should know before believing a number.
+    links: titles and addresses, relative to this page, of reports that say more.
     scores: by metric, as `figment eval --json` prints them: value, low, high, floor, num_real, num_fake, extractor,
         reference_digest, protocol and, optionally, higher_is_better.
     classification: how a classifier does, as `figment.evaluate.classification` gives it: "classes" (K mappings with
@@ -70,6 +72,7 @@ def write(
         "reliability" (bins with confidence, accuracy, count), and single numbers, such as "accuracy", by their names.
     Parts that are empty do not appear.
     """
+    assert not any(":" in address for address in (links or {}).values()), "links stay within the folder"
     rows, alike = score_table(scores or {})
     by_class = classes(classification) if classification else None
     pngs = [picture.png for picture in pictures]
@@ -84,6 +87,7 @@ def write(
         title=title,
         sections=[name for name, part in sections.items() if part],
         facts=facts,
+        links=links or {},
         notes=notes,
         pictures=pictures,
         scores=rows,

@@ -1,0 +1,215 @@
+"""What `eval` and `compare` share: which pictures are real, whose eyes see them, and how one run is scored."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import tyro
+
+from figment.cli._console import Console
+from figment.cli._parse import parse
+from figment.core import plugins
+from figment.core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from figment.core.types import Extractor
+    from figment.evaluate.runs import Drawn, Yardstick
+    from figment.features.judge import Judge
+
+T = TypeVar("T", bound="Measure")
+
+
+@dataclass(frozen=True)
+class Measure:
+    data: Path
+    """Dataset whose held-out pictures are the reference; or a folder of pictures."""
+    metrics: tuple[str, ...] = ()
+    """Metrics to compute: figment list metrics. All that fit where none is named."""
+    num: int = 2000
+    """Pictures to generate; no more than there are training pictures."""
+    judge: Path | None = None
+    """Run whose features to use; the same as the features judge:RUN."""
+    extractor: Annotated[str, tyro.conf.arg(name="features", metavar="NAME[:ARGUMENT]")] = ""
+    """Eyes to see through: figment list features. The dataset's own judge where none are named."""
+    seed: int = 0
+    """Seed of the generated pictures."""
+
+
+def parse_measure(kind: type[T], argv: Sequence[str], *, verb: str, about: str) -> tuple[T, Any]:
+    """A verb's words, and the Config of the features that they name, or None for the dataset's own judge.
+
+    With --features NAME its settings are flags too, --features.x.
+    """
+    name, argument = _named_features(argv)
+    settings = _settings(name) if name else None
+    if settings:
+        flag = Annotated[settings, tyro.conf.arg(name="features")]
+        kind = make_dataclass(
+            kind.__name__, [("settings", flag, field(default=settings()))], bases=(kind,), frozen=True
+        )
+    args: Any = parse(kind, argv, verb=verb, about=about)
+    for metric in args.metrics:
+        plugins.require("metrics", metric)
+    if args.num < 2:
+        raise ConfigError(f"--num {args.num}: give a number of at least 2")
+    if args.judge and name:
+        raise ConfigError("--judge and --features: give one of them, not both")
+    if args.judge:
+        name, argument = "judge", str(args.judge)
+    if not name or (name == "judge" and not argument):
+        return args, None
+    given = ({"argument": argument} if argument else {}) | (vars(args.settings) if settings else {})
+    return args, plugins.load("features", name).Config(**given)
+
+
+def _named_features(argv: Sequence[str]) -> tuple[str, str]:
+    """Name and argument in --features NAME[:ARGUMENT], before the words are parsed: other flags depend on them."""
+    text = ""
+    for index, word in enumerate(argv):
+        if word == "--features" and index + 1 < len(argv):
+            text = argv[index + 1]
+        elif word.startswith("--features="):
+            text = word.partition("=")[2]
+    name, _, argument = text.partition(":")
+    return (plugins.require("features", name) if name else ""), argument
+
+
+def _settings(name: str) -> Any:
+    """The settings of an extractor as a dataclass of flags, without its argument, which stands behind the name."""
+    config = plugins.load("features", name).Config
+    told = {setting.name: setting.help for setting in plugins.settings("features", name)}
+    hints = typing.get_type_hints(config)
+    flags = [
+        (one.name, Annotated[hints[one.name], tyro.conf.arg(help=told.get(one.name, ""))], field(default=one.default))
+        for one in fields(config)
+        if one.name != "argument"
+    ]
+    return make_dataclass("Features", flags, frozen=True) if flags else None
+
+
+def judge_for(store: Any, path: Path | None, console: Console) -> Judge:
+    """The judge that was named, or the dataset's own, trained now if need be."""
+    from figment.core.checkpoint import load_model
+    from figment.evaluate.judge import as_judge, judge_of
+
+    if path:
+        return as_judge(load_model(path), path, store)
+    with console.progress("judge") as advance, console.graceful_stop() as stopping:
+        return judge_of(
+            store, progress=lambda done, total: advance(done, total, ""), warn=console.warn, stopping=stopping
+        )
+
+
+def yardstick_of(args: Measure, features: Any, console: Console) -> tuple[Yardstick, Any]:
+    """What the words ask every run to be measured with, and the dataset, or None for a folder of pictures."""
+    if _is_plain_folder(args.data):
+        return _yardstick_in(args, features, console), None
+    from figment.data.store import Store
+
+    store = Store(args.data)
+    if features is None:
+        extractor: Extractor = judge_for(store, None, console)
+    else:
+        extractor = _loaded(features, store)
+    return yardstick_for(store, extractor, args.num, args.seed, console, args.metrics), store
+
+
+def yardstick_for(
+    store: Any, extractor: Extractor, num: int, seed: int, console: Console, metrics: Sequence[str] = ()
+) -> Yardstick:
+    """Held-out and training pictures of a dataset, seen through the extractor."""
+    from figment.evaluate.extract import Eyes
+    from figment.evaluate.runs import Yardstick, reference_of
+
+    eyes = Eyes(extractor, _needs_places(extractor, metrics), store.path / "cache" / "features")
+    with console.progress("features") as advance:
+        reference = reference_of(store, eyes, num, lambda done, total: advance(done, total, ""))
+    return Yardstick(reference, eyes, store.spec, tuple(metrics), num, seed)
+
+
+def _yardstick_in(args: Measure, features: Any, console: Console) -> Yardstick:
+    """Pictures of a folder, seen through an extractor that needs no dataset."""
+    if features is None:
+        raise DataError(
+            f"{args.data}: is a plain folder, not a dataset; make one of it with: figment data build {args.data} --out "
+            "DATASET, or score against it as it is with --features descriptors"
+        )
+    from figment.core.types import ImageSpec
+    from figment.evaluate.extract import Eyes
+    from figment.evaluate.reference import reference_in
+    from figment.evaluate.runs import Yardstick
+
+    extractor = _loaded(features, None)
+    eyes = Eyes(extractor, _needs_places(extractor, args.metrics))
+    with console.progress("features") as advance:
+        reference = reference_in(
+            args.data, getattr(extractor, "spec", None), eyes, args.num, lambda done, total: advance(done, total, "")
+        )
+    assert reference.real.images is not None
+    height, width, channels = reference.real.images.shape[1:]
+    spec = ImageSpec(channels, height, width, classes=reference.classes)
+    return Yardstick(reference, eyes, spec, args.metrics, args.num, args.seed)
+
+
+def _loaded(features: Any, store: Any) -> Extractor:
+    module = type(features).__module__.rpartition(".")[2]
+    return plugins.load("features", module).load(features, store)
+
+
+def _is_plain_folder(path: Path) -> bool:
+    """Whether a path holds pictures and is no work of figment's; whatever else is wrong with it, Store says."""
+    return path.is_dir() and not any((path / name).exists() for name in ("card.json", "index.sqlite", "config.json"))
+
+
+def _needs_places(extractor: Extractor, metrics: Sequence[str]) -> bool:
+    """Whether features of places are worth their room: some metric that is asked for looks at them."""
+    names = metrics or plugins.names("metrics")
+    asked = any("spatial" in plugins.constant("metrics", name, "NEEDS", ()) for name in names)  # type: ignore[operator]
+    return asked and getattr(extractor, "spatial", None) is not None
+
+
+def measured(path: Path, yardstick: Yardstick, store: Any, console: Console) -> dict[str, Any]:
+    """One run or folder scored: "answer", the JSON of it; "fake", its sample or None; "warnings"."""
+    if found := _classification(path, store):
+        return {"answer": {"run": str(path), **found, "scores": {}}, "fake": None, "warnings": []}
+    from figment.evaluate.runs import score
+
+    family, drawn = _drawn_by(path, yardstick, console)
+    with console.progress("probability") as advance:
+        scores, warnings = score(drawn, yardstick, lambda done, total: advance(done, total, ""))
+    answer = {"run": str(path), "family": family, "scores": scores}
+    return {"answer": answer, "fake": drawn.fake, "warnings": warnings}
+
+
+def _drawn_by(path: Path, yardstick: Yardstick, console: Console) -> tuple[str, Drawn]:
+    """(family, pictures) of a run, drawn now if need be, or of a folder of anyone's pictures."""
+    from figment.core.checkpoint import load_model
+    from figment.evaluate.reference import pictures_in
+    from figment.evaluate.runs import draw, require_spec, show
+
+    is_run = (path / "config.json").exists() or not path.is_dir()
+    if not is_run:
+        return "pictures", show(pictures_in(path, yardstick.spec), yardstick)
+    loaded = load_model(path)
+    require_spec(loaded.spec, path, yardstick.spec)
+    with console.progress("sample") as advance:
+        return loaded.family, draw(loaded, yardstick, lambda done, total: advance(done, total, ""))
+
+
+def _classification(path: Path, store: Any) -> dict[str, Any] | None:
+    """{"family", "classification"} of a run that draws no pictures; None for what does."""
+    from figment.core.checkpoint import load_model
+    from figment.core.types import Generates
+    from figment.evaluate.runs import classify_held_out, require_fit
+
+    if store is None or not (path / "config.json").exists():
+        return None
+    loaded = load_model(path)
+    if isinstance(loaded.model, Generates):
+        return None
+    require_fit(loaded, path, store)
+    return {"family": loaded.family, "classification": classify_held_out(loaded, store)}

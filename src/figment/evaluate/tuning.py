@@ -1,0 +1,63 @@
+"""The settings that a run draws best with: one after the other is changed, and pictures of the same seeds are scored.
+
+What may be changed, and to what, a family's Sampling says in `CHOICES`: {setting: values}, in the order of trying. The
+same seeds and classes every time make small differences visible, which draws of their own would drown.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from figment.core.errors import ConfigError
+
+# A score that is worse by no more than this share is as good, and the quicker settings are taken.
+TIE = 0.03
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings with what they came to. badness: the score, turned so that lower is better; seconds: for one picture."""
+
+    settings: Any
+    changed: str
+    badness: float
+    seconds: float
+
+
+def search(
+    start: Any, choices: Mapping[str, Sequence[Any]], measure: Callable[[Any], float], num: int
+) -> Iterator[Trial]:
+    """Try `start`, then for each setting its values with the best of the others so far; yields every trial.
+
+    measure(settings): badness of `num` pictures. Values that have no effect beside the others are passed over.
+    """
+    tried: dict[Any, Trial] = {}
+
+    def trial(settings: Any, changed: str) -> Trial:
+        started = time.perf_counter()
+        badness = measure(settings)
+        tried[settings] = Trial(settings, changed, badness, (time.perf_counter() - started) / num)
+        return tried[settings]
+
+    yield trial(start, "")
+    for name, values in choices.items():
+        best = chosen(list(tried.values())).settings
+        for value in values:
+            try:
+                settings = replace(best, **{name: value})
+            except ConfigError:
+                continue
+            if settings not in tried:
+                yield trial(settings, name)
+
+
+def chosen(trials: Sequence[Trial], most_seconds: float = float("inf")) -> Trial:
+    """The quickest of the trials that tie with the best one; only of those within the time for one picture, if any."""
+    within = [trial for trial in trials if trial.seconds <= most_seconds]
+    within = within or [min(trials, key=lambda trial: trial.seconds)]
+    best = min(trial.badness for trial in within)
+    ties = [trial for trial in within if trial.badness <= best + TIE * abs(best)]
+    return min(ties, key=lambda trial: trial.seconds)

@@ -1,0 +1,1 @@
+"""Feature extractors: one file each, from pictures to the numbers that scores compare."""
