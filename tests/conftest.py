@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
+from figment.evaluate import judge
 from figment.testing import digits_store
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -41,6 +42,17 @@ def _offline(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def digits(tmp_path_factory: pytest.TempPathFactory):
     """scikit-learn's digits as a dataset."""
     return digits_store(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory: pytest.TempPathFactory):
+    """The digits as a dataset with a judge that saw few pictures: good enough to be asked, not to be believed."""
+    store = digits_store(tmp_path_factory.mktemp("judged"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "LEAST_IMAGES", 0)
+        patch.setattr(judge, "MOST_IMAGES", 2560)
+        judge.judge_of(store, progress=lambda done, total: None, warn=print, stopping=lambda: False)
+    return store
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from figment.core.checkpoint import load_model, verify, write_checkpoint
 from figment.core.config import Augment
 from figment.core.engine import Engine
-from figment.core.errors import CheckpointError
+from figment.core.errors import CheckpointError, DataError
 from figment.data.build import build
 from figment.data.store import Store
 from figment.families import vae
@@ -45,11 +46,23 @@ def config(store: Store, *, steps: int, seed: int = 0, start: str = "", **train:
 
 
 def train(
-    folder: Path, asked: RunConfig, store: Store, *, stop_at: int = 0, drop_at: int = 0, warn: Callable | None = None
+    folder: Path,
+    asked: RunConfig,
+    store: Store,
+    *,
+    stop_at: int = 0,
+    drop_at: int = 0,
+    warn: Callable | None = None,
+    scorer: Callable | None = None,
 ) -> None:
     """Train. stop_at: ask to stop after this step, as Ctrl-C does; drop_at: leave it there, as a kill does."""
     steps = fit(
-        folder, open_run(folder, asked), store, warn=warn or refuse_warnings, stopping=lambda: report.step == stop_at
+        folder,
+        open_run(folder, asked),
+        store,
+        warn=warn or refuse_warnings,
+        stopping=lambda: report.step == stop_at,
+        scorer=scorer,
     )
     for report in steps:
         if report.step == drop_at:
@@ -107,7 +120,7 @@ def test_the_newest_two_checkpoints_and_the_best_are_kept(tmp_path, memorised):
     best = min(losses, key=losses.__getitem__)
     assert best < 120  # or the test shows nothing: it has overfitted since
     assert checkpoints(tmp_path) == [best, 120, 130]
-    assert verify(tmp_path / "checkpoints" / f"{best:08d}").facts["course"]["best_loss"] == losses[best]
+    assert verify(tmp_path / "checkpoints" / f"{best:08d}").facts["course"]["loss"]["best"] == losses[best]
 
 
 @pytest.mark.parametrize("name", ["objective", "average", "optimizers", "manifest"])
@@ -255,10 +268,21 @@ def test_a_healthy_run_is_not_called_overfitted(tmp_path, digits):
     assert not log(tmp_path, "overfitting")
 
 
-def test_patience_stops_and_ships_the_best(memorised, tmp_path):
+def patient(store: Store) -> RunConfig:
+    return config(store, steps=2000, validate_every=10, patience=4, augment=Augment(), lr=3e-3, save_every=15)
+
+
+@pytest.fixture(scope="module")
+def stopped(memorised) -> Path:
+    """A run that patience has stopped."""
+    store, place = memorised
+    train(place / "stopped", patient(store), store, warn=lambda text: None)
+    return place / "stopped"
+
+
+def test_patience_stops_and_ships_the_best(memorised, stopped, tmp_path):
     store, _ = memorised
-    asked = config(store, steps=2000, validate_every=10, patience=4, augment=Augment(), lr=3e-3)
-    train(tmp_path, asked, store, warn=lambda text: None)
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
     losses = {line["step"]: line["loss"] for line in log(tmp_path, "validation")}
     best = min(losses, key=losses.__getitem__)
     assert max(losses) == best + 40 < 2000
@@ -268,32 +292,98 @@ def test_patience_stops_and_ships_the_best(memorised, tmp_path):
     assert all(torch.equal(tensor, average[name]) for name, tensor in shipped.model.state_dict().items())
     # The same command again has nothing to do.
     before = contents(tmp_path)
-    train(tmp_path, asked, store)
+    train(tmp_path, patient(store), store)
     assert contents(tmp_path) == before
 
 
-def test_where_the_best_checkpoint_is_damaged_the_last_step_is_shipped_and_that_is_said(memorised, tmp_path):
+def test_where_the_best_checkpoint_is_damaged_the_last_step_is_shipped_and_that_is_said(memorised, stopped, tmp_path):
     store, _ = memorised
-    asked = config(store, steps=2000, validate_every=10, patience=4, augment=Augment(), lr=3e-3)
-    train(tmp_path, asked, store, warn=lambda text: None)
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
     best = min(checkpoints(tmp_path))
     flip_bit(tmp_path / "checkpoints" / f"{best:08d}" / "average.safetensors")
     warnings: list[str] = []
-    train(tmp_path, asked, store, warn=warnings.append)
+    train(tmp_path, patient(store), store, warn=warnings.append)
     damaged = f"{tmp_path}/checkpoints/{best:08d}/average.safetensors: damaged ("
     assert warnings[0].startswith(damaged)
     assert warnings[0].endswith("; it was the best one, the last step is shipped instead")
     assert load_model(tmp_path).facts["step"] == log(tmp_path)[-1]["step"]
 
 
-def test_patience_survives_a_kill(memorised, tmp_path):
+def test_patience_survives_a_kill(memorised, stopped, tmp_path):
     store, _ = memorised
-    asked = config(store, steps=2000, validate_every=10, patience=4, augment=Augment(), lr=3e-3, save_every=15)
-    train(tmp_path / "whole", asked, store, warn=lambda text: None)
-    stopped = log(tmp_path / "whole")[-1]["step"]
-    train(tmp_path / "killed", asked, store, drop_at=stopped - 12, warn=lambda text: None)
-    train(tmp_path / "killed", asked, store, warn=lambda text: None)
-    assert trained(tmp_path / "killed") == trained(tmp_path / "whole")
+    end = log(stopped)[-1]["step"]
+    train(tmp_path, patient(store), store, drop_at=end - 12, warn=lambda text: None)
+    train(tmp_path, patient(store), store, warn=lambda text: None)
+    assert trained(tmp_path) == trained(stopped)
+
+
+# Scores on the way.
+
+
+def distance_from(wanted: float, calls: list | None = None) -> Callable:
+    """A score that is best where the mean of the averaged weights is nearest to `wanted`."""
+
+    def score(model: torch.nn.Module, engine: Engine) -> dict[str, float]:
+        value = abs(float(torch.cat([p.flatten() for p in model.parameters()]).abs().mean()) - wanted)
+        if calls is not None:
+            calls.append(value)
+        return {"fd": value, "kid": 1.0}
+
+    return score
+
+
+def test_scores_are_logged_and_the_best_step_is_kept_and_shipped(tmp_path, digits):
+    asked = config(digits, steps=40, save_every=7, score_every=5, score_share=1.0, lr=3e-3)
+    train(tmp_path / "look", asked, digits, scorer=distance_from(0.0))
+    sizes = {line["step"]: line["fd"] for line in log(tmp_path / "look", "score")}
+    assert list(sizes) == [5, 10, 15, 20, 25, 30, 35, 40]
+    train(tmp_path / "run", asked, digits, scorer=distance_from(sizes[15]))
+    assert checkpoints(tmp_path / "run") == [15, 35, 40]
+    assert load_model(tmp_path / "run").facts["step"] == 15
+    assert all(line["kid"] == 1.0 for line in log(tmp_path / "run", "score"))
+
+
+def test_patience_waits_for_scores_where_they_are_taken(tmp_path, digits):
+    asked = config(digits, steps=200, validate_every=3, score_every=5, score_share=1.0, patience=3)
+    train(tmp_path, asked, digits, scorer=lambda model, engine: {"fd": 1.0})
+    assert [line["step"] for line in log(tmp_path, "score")] == [5, 10, 15, 20]
+    assert load_model(tmp_path).facts["step"] == 5
+
+
+def test_scores_survive_a_kill(tmp_path, digits):
+    asked = config(digits, steps=30, save_every=4, score_every=5, score_share=1.0, patience=4, ema_snapshots=3)
+    calls: list[float] = []
+    train(tmp_path / "whole", asked, digits, scorer=distance_from(0.05))
+    train(tmp_path / "run", asked, digits, drop_at=18, scorer=distance_from(0.05, calls))
+    train(tmp_path / "run", asked, digits, scorer=distance_from(0.05, calls))
+    assert log(tmp_path / "run", "score") == log(tmp_path / "whole", "score")
+    assert trained(tmp_path / "run") == trained(tmp_path / "whole")
+    assert contents(tmp_path / "run/averages") == contents(tmp_path / "whole/averages")
+
+
+def test_scores_that_take_too_much_of_the_time_are_taken_less_often(tmp_path, digits):
+    def slow(model, engine):
+        time.sleep(0.1)
+        return {"fd": 1.0}
+
+    asked = config(digits, steps=300, score_every=2, score_share=0.2)
+    train(tmp_path, asked, digits, drop_at=1, scorer=slow)
+    every = read_run(tmp_path).score_every
+    assert every > 2 and every % 2 == 0  # or a step of this small network took 0.2 s
+
+
+def test_a_family_that_draws_nothing_cannot_be_scored_on_the_way(tmp_path, digits):
+    answer = figment(
+        "train", "classifier", "--data", digits.path, "--out", tmp_path, "--steps", 5, "--train.score-every", 1
+    )
+    assert answer.complaint == "--train.score-every: a 'classifier' draws no pictures to score; leave it out"
+
+
+def test_a_real_run_is_scored_by_the_judge_of_its_dataset(tmp_path, judged):
+    command = ("train", "vae", "--data", judged.path, "--out", tmp_path, *QUICK, "--steps", 4)
+    done(*command, "--train.score-every", 2, "--train.score-num", 40, "--train.score-share", 1.0)
+    assert [line["step"] for line in log(tmp_path, "score")] == [2, 4]
+    assert all(line["fd"] > 0 for line in log(tmp_path, "score"))
 
 
 def test_a_dataset_without_held_out_pictures_trains_without_validation(tmp_path, memorised):
@@ -308,10 +398,10 @@ def test_a_dataset_without_held_out_pictures_trains_without_validation(tmp_path,
 
 
 def test_minutes_become_a_number_of_steps_which_a_resumed_run_keeps(tmp_path, digits):
-    command = ("train", "vae", "--data", digits.path, "--out", tmp_path, *QUICK, "--minutes", 0.02)
+    command = ("train", "vae", "--data", digits.path, "--out", tmp_path, *QUICK, "--minutes", 0.004)
     done(*command)
     config = json.loads((tmp_path / "config.json").read_text())
-    assert config["minutes"] == 0.02 and config["steps"] >= 24
+    assert config["minutes"] == 0.004 and config["steps"] >= 24
     assert log(tmp_path, "train")[-1]["step"] == config["steps"]
     whole = trained(tmp_path)
     shutil.rmtree(tmp_path / "checkpoints"), shutil.rmtree(tmp_path / "model")  # as if killed before the first save
@@ -398,3 +488,14 @@ def test_validation_asks_the_same_of_the_same_weights(tmp_path, digits):
     """With nothing learnt, the loss on held-out pictures stays what it is: it has the same noise every time."""
     train(tmp_path, config(digits, steps=3, validate_every=1, lr=0.0), digits)
     assert len({line["loss"] for line in log(tmp_path, "validation")}) == 1
+
+
+# What a family cannot take.
+
+
+@pytest.mark.parametrize(("part", "told"), [({"frames": 8}, "clips of 8 frames"), ({"paired": True}, "pairs")])
+def test_clips_and_pairs_are_refused_by_families_of_single_pictures(tmp_path, digits, part, told):
+    asked = config(digits, steps=5)
+    asked = replace(asked, spec=replace(asked.spec, **part))
+    with pytest.raises(DataError, match=f"a 'vae' knows single pictures, this dataset holds {told}"):
+        train(tmp_path / "run", asked, digits)

@@ -184,3 +184,32 @@ def test_what_a_kill_left_before_there_was_a_config_is_no_obstacle(place, tmp_pa
     done(*train("vae", place / "digits", left, "--steps", STEPS))
     assert trained(left) == trained(run)
     assert not (left / "config.json.tmp").exists()
+
+
+# The report that a run has.
+
+
+def test_a_run_has_a_report_of_what_it_is_and_how_it_went(place, tmp_path):
+    run = tmp_path / "run"
+    done(*train("vae", place / "digits", run, "--steps", STEPS, "--train.sample-every", 2))
+    page = (run / "report.html").read_text()
+    assert (
+        f"figment train vae --data {place / 'digits'} --out {run}" in page and f"{STEPS} steps of 16 pictures" in page
+    )
+    assert "Loss, phase main" in page and "data:image/png;base64," in page and f"Samples after {STEPS} steps" in page
+    done(*train("vae", place / "digits", run, "--steps", 2 * STEPS, "--train.sample-every", 2))
+    assert f"Samples after {2 * STEPS} steps" in (run / "report.html").read_text()
+
+
+def test_a_finished_run_that_lost_its_report_is_given_one(place, run):
+    (run / "report.html").unlink()
+    assert "already trained" in done(*train("vae", place / "digits", run, "--steps", STEPS)).out
+    assert "figment train vae" in (run / "report.html").read_text()
+
+
+def test_a_report_that_cannot_be_written_costs_nobody_the_run(place, run):
+    (run / "report.html").unlink()
+    (run / "report.html").mkdir()
+    answer = done(*train("vae", place / "digits", run, "--steps", 2 * STEPS))
+    assert f"warning: {run}/report.html: could not be written (" in answer.err
+    assert "trained 8 steps" in answer.out and (run / "model/model.safetensors").exists()

@@ -8,6 +8,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+
+REPORT = "report.html"  # the page of a dataset, of a run, and of all that `make` made
 
 Advance = Callable[[int, "int | None", str], None]
 
@@ -65,6 +68,22 @@ class Console:
         finally:
             for one, handler in before.items():
                 signal.signal(one, handler)
+
+    @contextlib.contextmanager
+    def not_vital(self, page: Path) -> Iterator[None]:
+        """For a page beside finished work: what goes wrong with it is said, and costs nobody the work."""
+        try:
+            yield
+        except Exception as error:  # of whatever kind
+            self.warn(f"{page}: could not be written ({error}); the same command again tries anew")
+
+    @contextlib.contextmanager
+    def keeping(self, what: str) -> Iterator[None]:
+        """Whoever interrupts the work inside is told what of it is kept, such as "what is done is kept"."""
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(str(stop) or what) from None  # the innermost knows best
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from figment.core.errors import ConfigError, FigmentError, did_you_mean
 from figment.version import VERSION
 
 # In the order of a project's life, which is the order of the help.
-VERBS = ("demo", "make", "data", "train", "sample", "eval", "list", "check")
+VERBS = ("demo", "make", "data", "train", "sample", "eval", "compare", "tune", "list", "check")
 
 # What the operating system may refuse without it being anybody's bug.
 REFUSALS = {
@@ -39,32 +39,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     console = Console(as_json="--json" in argv)
     argv = [word for word in argv if word != "--json"]
+    code = 0
     try:
         try:
-            return _dispatch(argv, console)
+            _dispatch(argv, console)
+        except (FigmentError, OSError, KeyboardInterrupt) as error:
+            code, complaint = _told(error)
+            console.fail(complaint, code)
         finally:
             sys.stdout.flush()  # here, where it can be noticed that the reader has gone, and not when Python ends
-    except FigmentError as error:
-        return console.fail(str(error), 2)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        if error.errno in REFUSALS:
-            place = error.filename2 or error.filename or "the output"  # renaming has two: from and to
-            return console.fail(f"{place}: {REFUSALS[error.errno]}", 2)
-        raise
-    except KeyboardInterrupt:
-        return console.fail("interrupted; everything is saved, give the same command again to go on", 130)
+        _look_away()
+    return code
 
 
-def _dispatch(argv: list[str], console: Console) -> int:
+def _told(error: BaseException) -> tuple[int, str]:
+    """The exit code of what went wrong, and the line that says it; raises it again where it is a bug of ours."""
+    if isinstance(error, FigmentError):
+        return 2, str(error)
+    if isinstance(error, KeyboardInterrupt):  # its text says what is kept, where something is
+        kept = f"{error}, give the same command again to go on" if str(error) else "give the same command again"
+        return 130, f"interrupted; {kept}"
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        place = error.filename2 or error.filename or "the output"  # renaming has two: from and to
+        return 2, f"{place}: {REFUSALS[error.errno]}"
+    raise error
+
+
+def _look_away() -> None:
+    """Write to nowhere from now on, so that Python does not stumble over the broken pipe again when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
+def _dispatch(argv: list[str], console: Console) -> None:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(overview())
-        return 0
+        return
     if argv[0] in ("-V", "--version"):
         print(f"figment {VERSION}")
-        return 0
+        return
     verb, rest = argv[0], argv[1:]
     if verb not in VERBS:
         near = did_you_mean(verb, VERBS)
@@ -72,7 +87,6 @@ def _dispatch(argv: list[str], console: Console) -> int:
     answer = importlib.import_module(f"figment.cli.{verb}").main(rest, console)
     if answer is not None and console.as_json:
         print(json.dumps(answer, ensure_ascii=False))
-    return 0
 
 
 def overview() -> str:

@@ -1,24 +1,37 @@
-"""Gather what a run left behind into the arguments of its report page."""
+"""The pages of runs: gather what a run left behind into the arguments of its report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from figment.core.images import encode_png, grid
+from figment.cli._console import REPORT
+from figment.core.images import encode_png
 from figment.data.store import Store
 from figment.evaluate.runs import Reference
-from figment.pages import data_report as data_page
 from figment.pages.run_report import Curve, Neighbour, Picture, write
 from figment.train.run import read_run
 from figment.train.runlog import read_log
 from figment.version import VERSION
 
 NEIGHBOURS = 8
-SHEET = 48
+
+
+def write_run_report(path: Path, run: Path, command: str) -> None:
+    """The report of `figment train`: what the run is, its newest samples, its curves and its command."""
+    newest = max((run / "samples").glob("*.png"), default=None)
+    title = f"Samples after {int(newest.stem):,} steps, seeds in order, not chosen" if newest else ""
+    write(
+        path,
+        title=run.resolve().name,
+        facts=_facts(run),
+        pictures=[Picture(title, newest.read_bytes())] if newest else [],
+        curves=curves(run),
+        commands=[command] if command else [],
+    )
 
 
 def write_make_report(
@@ -33,32 +46,37 @@ def write_make_report(
 ) -> None:
     """The report of `figment make`: everything on one page."""
     answer = result["answer"]
-    config = read_run(run)
-    facts = {
-        "family": config.family,
-        "pictures": f"{store.spec}",
-        "dataset": ", ".join(f"{count} {split}" for split, count in store.counts.items()),
-        "training": f"{config.steps} steps of {config.train.batch_size} pictures",
-        "machine": f"{config.engine.precision}, {config.engine.layout}" if config.engine else "",
-        "time": f"{seconds:.0f} s in all",
-        "figment": VERSION,
-    }
+    dataset = ", ".join(f"{count} {split}" for split, count in store.counts.items())
     note = next((command for command in commands if command.startswith("figment sample")), "")
     pictures = [Picture("Samples, seeds in order, not chosen", grid.read_bytes(), note)] if grid.exists() else []
+    pages = {"the dataset": store.path / REPORT, "the training": run / REPORT}
     write(
         path,
-        title=f"{config.family} on {store.path.parent.name}",
-        facts=facts,
+        title=f"{answer['family']} on {store.path.parent.name}",
+        facts=_facts(run) | {"dataset": dataset, "time": f"{seconds:.0f} s in all"},
         pictures=pictures,
         curves=curves(run),
         scores=answer["scores"],
         neighbours=neighbours(result["fake"], reference) if result["fake"] else [],
         commands=commands,
+        links={title: page.relative_to(path.parent).as_posix() for title, page in pages.items() if page.exists()},
         classification=answer.get("classification"),
     )
 
 
-def write_eval_report(path: Path, results: Sequence[dict[str, Any]], store: Store, command: str) -> None:
+def _facts(run: Path) -> dict[str, str]:
+    """What a run is, for the head of its page."""
+    config = read_run(run)
+    return {
+        "family": config.family,
+        "pictures": f"{config.spec}",
+        "training": f"{config.steps} steps of {config.train.batch_size} pictures",
+        "machine": f"{config.engine.precision}, {config.engine.layout}" if config.engine else "",
+        "figment": VERSION,
+    }
+
+
+def write_eval_report(path: Path, results: Sequence[dict[str, Any]], dataset: str, command: str) -> None:
     """One page for the runs of one `figment eval`; scores are prefixed with the run where there are several."""
     path.parent.mkdir(parents=True, exist_ok=True)
     answers = [result["answer"] for result in results]
@@ -71,7 +89,7 @@ def write_eval_report(path: Path, results: Sequence[dict[str, Any]], store: Stor
     write(
         path,
         title=", ".join(Path(answer["run"]).name for answer in answers),
-        facts={"dataset": f"{store.path}: {store.spec}", "figment": VERSION},
+        facts={"dataset": dataset, "figment": VERSION},
         pictures=[],
         curves=[curve for answer in answers for curve in curves(Path(answer["run"]))],
         scores=scores,
@@ -98,7 +116,7 @@ def curves(run: Path) -> list[Curve]:
 def neighbours(fake: Any, reference: Reference) -> list[Neighbour]:
     """The generated pictures that lie nearest to a training picture, each beside it."""
     train, real = reference.train, reference.real
-    assert train.images is not None
+    assert train is not None and train.images is not None and fake.images is not None
     distances, places = _nearest(fake.features, train.features)
     usual = float(np.median(_nearest(real.features, train.features)[0]))
     return [
@@ -119,35 +137,3 @@ def _nearest(of: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         places.append(place)
         distances.append(np.sqrt(square[np.arange(len(block)), place].clip(0)))
     return np.concatenate(distances), np.concatenate(places)
-
-
-def write_data_report(path: Path, store: Store) -> None:
-    """The report of a dataset: what it holds, what it looks like, what it refused."""
-    balance = {split: _balance(store, split) for split in store.counts}
-    brightness = np.concatenate([store.images(split).mean((1, 2, 3)) for split in store.counts])
-    counts, edges = np.histogram(brightness, bins=32, range=(0, 255))
-    data_page.write(
-        path,
-        title=store.path.resolve().name,
-        card=store.card,
-        sheets=[sheet for split in store.counts for sheet in _sheets(store, split)],
-        histograms=[data_page.Histogram("Brightness", "mean grey level", edges.tolist(), counts.tolist())],
-        balance=balance if store.spec.classes else None,
-        rejected=store.rejected(),
-    )
-
-
-def _balance(store: Store, split: str) -> dict[str, int]:
-    labels = store.labels(split)
-    return {name: int((labels == number).sum()) for number, name in enumerate(store.spec.classes)}
-
-
-def _sheets(store: Store, split: str) -> Iterator[data_page.Sheet]:
-    """A contact sheet for every class of a split, or one for the split: up to SHEET pictures, spread evenly."""
-    labels, images = store.labels(split), store.images(split)
-    groups = {name: np.flatnonzero(labels == number) for number, name in enumerate(store.spec.classes)}
-    for title, rows in (groups or {split: np.arange(len(images))}).items():
-        if len(rows):
-            shown = rows[np.linspace(0, len(rows) - 1, min(len(rows), SHEET)).round().astype(np.int64)]
-            png = encode_png(grid(np.asarray(images[shown]), 12))
-            yield data_page.Sheet(title, png, group=split, count=len(rows))

@@ -54,10 +54,10 @@ def _find(word: str) -> tuple[str, str]:
     kind, slash, name = word.partition("/")
     if slash:
         return kind, plugins.require(kind, name)
-    homes = [kind for kind in plugins.FOLDERS if plugins.folder(kind).exists() and word in plugins.names(kind)]
+    homes = [kind for kind in plugins.FOLDERS if word in plugins.names(kind)]
     if len(homes) == 1:
         return homes[0], word
     if homes:
         raise ConfigError(f"'{word}' is in {' and '.join(homes)}; say which: figment check {homes[0]}/{word}")
-    every = [name for kind in plugins.FOLDERS if plugins.folder(kind).exists() for name in plugins.names(kind)]
+    every = [name for kind in plugins.FOLDERS for name in plugins.names(kind)]
     raise ConfigError(f"no plugin '{word}'{did_you_mean(word, every)}")

@@ -1,4 +1,4 @@
-"""List the plugins of a kind: families, sources, steps, samplers, metrics."""
+"""List the plugins of a kind, such as families or metrics, or the settings of one of them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from figment.core.errors import ConfigError
 
 def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
     kind, rest = split_first(argv)
-    kinds = [kind for kind in plugins.FOLDERS if plugins.folder(kind).exists()]
+    kinds = [kind for kind in plugins.FOLDERS if plugins.names(kind)]
     if wants_help(argv) or kind is None:
-        print(f"usage: figment list {{{','.join(kinds)}}} [NAME]\n\n{__doc__}\nWith a NAME: its settings.")
+        print(f"usage: figment list {{{','.join(kinds)}}} [NAME]\n\n{__doc__}")
         return None
     names = plugins.names(kind)
+    if not names:
+        console.say(f"there are no {kind} yet")
     if not rest:
         for name in names:
             console.say(f"{name:<20}{plugins.summary(kind, name)}")

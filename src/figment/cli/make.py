@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from figment.cli._console import Console
+from figment.cli._console import REPORT, Console
 from figment.cli._parse import parse
 from figment.cli.train import MOST_MINUTES
 from figment.core import plugins
@@ -36,6 +36,11 @@ class Plan:
 
     def __post_init__(self):
         check_range("minutes", self.minutes, 0, MOST_MINUTES)
+
+    @property
+    def seeding(self) -> dict[str, int]:
+        """The flag that the single commands need, where it is not their default."""
+        return {"seed": self.seed} if self.seed else {}
 
 
 @dataclass(frozen=True)
@@ -61,49 +66,32 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
 
 def make(plan: Plan, console: Console) -> dict[str, Any]:
     """Carry out the plan; whatever of it is already done is not done again. Returns the verb's JSON answer."""
+    with console.keeping("what is done is kept"):
+        return _make(plan, console)
+
+
+def _make(plan: Plan, console: Console) -> dict[str, Any]:
     started = time.monotonic()
-    module = plugins.load("families", plan.family)
-    store, build_command = _dataset(plan, console)
+    plugins.load("families", plan.family)  # now, when no time has been spent yet
+    store, built = _dataset(plan, console)
     from figment.cli import eval as eval_verb
     from figment.cli._report import write_make_report
-    from figment.cli.sample import sample
-    from figment.cli.train import train
-    from figment.core.checkpoint import load_model
-    from figment.core.types import Generates
-    from figment.evaluate.runs import reference_of
-    from figment.train.run import DataPin, RunConfig
 
     judge = eval_verb.judge_for(store, None, console)
-    run = plan.out / "run"
-    asked = RunConfig(
-        family=plan.family,
-        settings=module.Config.preset("small"),
-        spec=store.spec,
-        data=DataPin(str(store.path), store.pixel_digest, store.label_digest),
-        train=replace(module.TRAIN),
-        seed=plan.seed,
-        minutes=plan.minutes,
-    )
-    train(run, asked, store, console)
-    loaded = load_model(run)
-    commands = [build_command, _command("train", plan.family, data=store.path, out=run, minutes=f"{plan.minutes:g}")]
-    grid = plan.out / "samples.png"
-    if isinstance(loaded.model, Generates):
-        num = 8 * (len(store.spec.classes) if 2 <= len(store.spec.classes) <= 16 else 8)
-        sampling = getattr(module, "Sampling", None)
-        sample(loaded, grid, num, "all", plan.seed, sampling() if sampling else None, console)
-        commands.append(_command("sample", run, num=num, out=grid, seed=plan.seed))
-    reference = reference_of(store, judge, SCORED)
-    result = eval_verb.evaluate(run, store, reference, judge, (), SCORED, plan.seed, console)
-    commands.append(_command("eval", run, data=store.path))
-    report = plan.out / "report.html"
+    run, grid, report = plan.out / "run", plan.out / "samples.png", plan.out / REPORT
+    commands = [built, _train(plan, run, store, console), *_sample(plan, run, grid, console)]
+    yardstick = eval_verb.yardstick_for(store, judge, SCORED, plan.seed, console)
+    result = eval_verb.evaluate(run, yardstick, console, store)
+    commands.append(_command("eval", run, data=store.path, **plan.seeding))
     seconds = time.monotonic() - started
-    write_make_report(report, run, grid, result, store, reference, commands, seconds)
+    write_make_report(report, run, grid, result, store, yardstick.reference, commands, seconds)
     console.say(f"done in {seconds:.0f} s; open {report}")
     return {"seconds": seconds, "report": str(report), "runs": [result["answer"]]}
 
 
 def _dataset(plan: Plan, console: Console) -> tuple[Any, str]:
+    """The dataset, and the command that makes it."""
+    from figment.cli.data import leave_page
     from figment.data.build import BuildConfig, build
 
     out = plan.out / "dataset"
@@ -111,9 +99,48 @@ def _dataset(plan: Plan, console: Console) -> tuple[Any, str]:
         store = build(
             [plan.source], out, BuildConfig(size=plan.size), progress=lambda done, total: advance(done, total, "")
         )
+    leave_page(store, console)
     kept = ", ".join(f"{count} {split}" for split, count in store.counts.items())
     console.say(f"{out}: {kept}; {store.spec}")
     return store, _command("data build", plan.source, out=out, **({"size": plan.size} if plan.size else {}))
+
+
+def _train(plan: Plan, run: Path, store: Any, console: Console) -> str:
+    """Train the run; the command that does."""
+    from figment.cli.train import train
+    from figment.train.run import DataPin, RunConfig
+
+    family = plugins.load("families", plan.family)
+    asked = RunConfig(
+        family=plan.family,
+        settings=family.Config.preset("small"),
+        spec=store.spec,
+        data=DataPin(str(store.path), store.pixel_digest, store.label_digest),
+        train=replace(family.TRAIN),
+        seed=plan.seed,
+        minutes=plan.minutes,
+    )
+    minutes = f"{plan.minutes:g}"
+    command = _command("train", plan.family, data=store.path, out=run, minutes=minutes, **plan.seeding)
+    train(run, asked, store, console, command=command)
+    return command
+
+
+def _sample(plan: Plan, run: Path, grid: Path, console: Console) -> list[str]:
+    """Draw a grid of the run; the command that does, where its family draws pictures."""
+    from figment.cli.sample import Order, sample
+    from figment.core.checkpoint import load_model
+    from figment.core.types import Generates
+
+    loaded = load_model(run)
+    if not isinstance(loaded.model, Generates):
+        return []
+    classes = len(loaded.spec.classes)
+    num = 8 * (classes if 2 <= classes <= 16 else 8)
+    sampling = getattr(plugins.load("families", loaded.family), "Sampling", None)
+    settings = loaded.sampling or (sampling() if sampling else None)
+    sample(loaded, grid, Order(num, "all", plan.seed), settings, console)
+    return [_command("sample", run, num=num, out=grid, **plan.seeding)]
 
 
 def _command(verb: str, *words: Any, **flags: Any) -> str:

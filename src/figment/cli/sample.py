@@ -1,12 +1,15 @@
 """Draw pictures with a trained run, each carrying the recipe that made it.
 
---out FILE.png writes one grid; --out FOLDER writes <label>/<seed>.png at the model's own size.
+--out FILE.png writes one grid; --out FOLDER writes <label or caption>/<seed>.png at the model's own size.
+--animate --out FILE.gif writes the way from noise to pictures.
+--again PICTURE.png draws a picture, or a grid of them, once more from its recipe.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import field, make_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,11 +18,37 @@ import tyro
 from figment.cli._console import Console
 from figment.cli._parse import parse, split_first
 from figment.core import plugins
-from figment.core.errors import CapabilityError, ConfigError, did_you_mean
+from figment.core.errors import CapabilityError, CheckpointError, ConfigError, DataError, FigmentError, did_you_mean
 from figment.version import VERSION
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from figment.core.checkpoint import LoadedModel
+    from figment.core.types import Condition, ImageSpec
+
+LONGEST_NAME = 60  # signs, of up to 4 bytes each where a name may have 255
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which pictures to draw: `num` of them, of the seeds from `seed` on; label: a class, "all" in turn, or "none".
+
+    captions: what they show, in turn; "all" then leaves the label open.
+    """
+
+    num: int
+    label: str
+    seed: int
+    captions: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.num < 1:
+            raise ConfigError(f"--num {self.num}: give a number of at least 1")
+
+    @property
+    def seeds(self) -> list[int]:
+        return list(range(self.seed, self.seed + self.num))
 
 
 def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
@@ -30,26 +59,126 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
     from figment.core.checkpoint import load_model
 
     loaded = load_model(Path(run))
-    family = plugins.load("families", loaded.family)
-    args: Any = parse(_args(getattr(family, "Sampling", None)), rest, verb="sample RUN", about=__doc__ or "")
+    sampling = getattr(plugins.load("families", loaded.family), "Sampling", None)
+    if hasattr(sampling, "sampler"):  # before they are parsed: which other settings there may be depends on it
+        rest = [re.sub("^--sampler(?==|$)", "--sampling.sampler", word) for word in rest]
+    kind = _args(sampling, loaded.sampling)
+    args: Any = parse(kind, rest, verb="sample RUN", about=__doc__ or "")
+    if args.again:
+        for one in fields(kind):
+            if one.name not in ("out", "again") and getattr(args, one.name) != one.default:
+                raise ConfigError(f"--{one.name} and --again: the recipe of the picture says it; leave one of them out")
+        return again(loaded, args.again, args.out, console)
     settings: Any = getattr(args, "sampling", None)
     if args.sampler:
-        if not hasattr(settings, "sampler"):
-            raise ConfigError(
-                f"--sampler {args.sampler}: a '{loaded.family}' has none, it draws in one step; leave it out"
-            )
-        settings = replace(settings, sampler=args.sampler)
-    return sample(loaded, Path(args.out), args.num, args.label, args.seed, settings, console)
+        raise ConfigError(f"--sampler {args.sampler}: a '{loaded.family}' has none, it draws in one step; leave it out")
+    draw = animate if args.animate else sample
+    return draw(loaded, args.out, Order(args.num, args.label, args.seed, args.caption), settings, console)
 
 
-def sample(
-    loaded: LoadedModel, out: Path, num: int, label: str, seed: int, settings: Any, console: Console
-) -> dict[str, Any]:
+def sample(loaded: LoadedModel, out: Path, order: Order, settings: Any, console: Console) -> dict[str, Any]:
     """Draw and write; returns the verb's JSON answer."""
     import numpy as np
 
+    from figment.core.images import write_png
+
+    is_grid = _is_png(out)
+    pixels, names = _draw(loaded, order, settings, console), _names(loaded, order)
+    recipe = _recipe(loaded, order, settings)
+    if is_grid:
+        write_png(out, _grid(pixels, loaded, order), recipe | {"seeds": order.seeds})
+        files = [out]
+    else:
+        files = [out / _folder_name(name) / f"{seed}.png" for name, seed in zip(names, order.seeds, strict=True)]
+        for file, picture, name, seed in zip(files, pixels, names, order.seeds, strict=True):
+            own = {"seed": seed, "label": name, "of": asdict(order)}
+            write_png(file, np.ascontiguousarray(picture), recipe | own)
+    console.say(f"{out}: {order.num} pictures, seeds {order.seeds[0]} to {order.seeds[-1]}")
+    return {"out": str(out), "num": order.num, "files": [str(file) for file in files]}
+
+
+def animate(loaded: LoadedModel, out: Path, order: Order, settings: Any, console: Console) -> dict[str, Any]:
+    """Draw and write the way from noise to pictures as one moving grid; returns the verb's JSON answer."""
+    from figment.cli._animate import way, write_gif
+
+    if out.suffix.lower() != ".gif":
+        raise ConfigError(f"--out {out}: --animate moves; give a .gif file")
+    with console.progress("animate") as advance:
+        frames, shown = way(loaded.model, order.seeds, _condition(loaded, order), settings, advance)
+    write_gif(out, _grid(frames, loaded, order), shown, _recipe(loaded, order, settings) | {"seeds": order.seeds})
+    console.say(f"{out}: {order.num} pictures in {len(shown) - 1} steps, seeds {order.seeds[0]} to {order.seeds[-1]}")
+    return {"out": str(out), "num": order.num, "files": [str(out)]}
+
+
+def _recipe(loaded: LoadedModel, order: Order, settings: Any) -> dict[str, Any]:
     from figment.core.config import to_json
-    from figment.core.images import grid, write_png
+
+    recipe = {"figment": VERSION, "run": loaded.digest, "family": loaded.family, "label": order.label}
+    recipe |= {"captions": list(order.captions)} if order.captions else {}
+    return recipe | {"settings": to_json(settings) if settings else {}}
+
+
+def again(loaded: LoadedModel, picture: Path, out: Path, console: Console) -> dict[str, Any]:
+    """Draw a generated picture, or a grid of them, once more from the recipe in its file; the verb's JSON answer."""
+    from figment.core.images import read_recipe, write_png
+    from figment.evaluate.extract import CHUNK
+
+    if not _is_png(out):
+        raise ConfigError(f"--out {out}: --again draws one picture; give a .png file")
+    recipe = read_recipe(picture)
+    order, settings, place = _order_of(recipe, picture, loaded)
+    if place is None:
+        pixels = _grid(_draw(loaded, order, settings, console), loaded, order)
+    else:  # among those that it was drawn with: in another batch, sums are rounded in another order
+        first = place // CHUNK * CHUNK
+        pixels = _draw(loaded, order, settings, console, slice(first, first + CHUNK))[place - first]
+    write_png(out, pixels, recipe | {"figment": VERSION})
+    console.say(f"{out}: drawn again from the recipe of {picture}")
+    return {"out": str(out), "num": 1 if place is not None else order.num, "files": [str(out)]}
+
+
+def _order_of(recipe: dict[str, Any], picture: Path, loaded: LoadedModel) -> tuple[Order, Any, int | None]:
+    """What a recipe asks for: pictures, settings, and which of the pictures this one is; None for a grid of all.
+
+    Raises DataError for a recipe that nothing can be drawn from, CheckpointError for one of other weights.
+    """
+    from figment.core.config import from_json
+
+    try:
+        if recipe["run"] != loaded.digest:
+            raise CheckpointError(
+                f"{picture}: was drawn by a '{recipe['family']}' with the weights {recipe['run'][:12]}, "
+                f"this run has {loaded.digest[:12]}; give the run that drew it"
+            )
+        seeds, captions = recipe.get("seeds", ()), tuple(recipe.get("captions", ()))
+        order = Order(len(seeds), recipe["label"], seeds[0], captions) if seeds else from_json(Order, recipe["of"])
+        place = None if seeds else order.seeds.index(recipe["seed"])
+        sampling = getattr(plugins.load("families", loaded.family), "Sampling", None)
+        return order, from_json(sampling, recipe["settings"]) if sampling else None, place
+    except CheckpointError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, FigmentError) as error:
+        why = f"it names no {error}" if isinstance(error, KeyError) else str(error)
+        raise DataError(
+            f"{picture}: its recipe cannot be drawn from, {why}; give a PNG that 'figment sample' wrote"
+        ) from None
+
+
+def _is_png(out: Path) -> bool:
+    """Whether one grid is asked for, and not a folder; a folder's name may have a dot in it.
+
+    Raises ConfigError for another kind of picture.
+    """
+    from figment.data.layout import PICTURE_SUFFIXES
+
+    suffix = out.suffix.lower()
+    if suffix in PICTURE_SUFFIXES and suffix != ".png":
+        raise ConfigError(f"--out {out}: samples are lossless; give a .png file or a folder")
+    return suffix == ".png"
+
+
+def _draw(loaded: LoadedModel, order: Order, settings: Any, console: Console, rows: slice = slice(None)) -> np.ndarray:
+    """Some rows of what is ordered: uint8 (N, H, W, C)."""
     from figment.core.types import Generates
     from figment.evaluate.extract import gathered, generate
 
@@ -57,50 +186,93 @@ def sample(
         raise CapabilityError(
             f"a '{loaded.family}' draws no pictures; give a run of a family that generates, such as flow"
         )
-    if num < 1:
-        raise ConfigError(f"--num {num}: give a number of at least 1")
-    if out.suffix and out.suffix.lower() != ".png":
-        raise ConfigError(f"--out {out}: samples are lossless; give a .png file or a folder")
-    labels = _labels(loaded.spec.classes, label, num)
-    seeds = list(range(seed, seed + num))
+    seeds, condition = order.seeds[rows], _condition(loaded, order)
     with console.progress("sample") as advance:
-        pixels = gathered(generate(loaded.model, seeds, labels, settings), advance, num)
-    recipe: dict[str, Any] = {"figment": VERSION, "run": loaded.digest, "family": loaded.family, "label": label}
-    recipe["settings"] = to_json(settings) if settings else {}
-    if out.suffix.lower() == ".png":
-        columns = len(loaded.spec.classes) if label == "all" and 2 <= len(loaded.spec.classes) <= 16 else None
-        write_png(out, grid(pixels, columns), recipe | {"seeds": seeds})
-        files = [out]
-    else:
-        names = [loaded.spec.classes[one] if one >= 0 else "" for one in labels] if labels else [""] * num
-        files = [out / _folder_name(name) / f"{one}.png" for name, one in zip(names, seeds, strict=True)]
-        for file, picture, name, one in zip(files, pixels, names, seeds, strict=True):
-            write_png(file, np.ascontiguousarray(picture), recipe | {"seed": one, "label": name})
-    console.say(f"{out}: {num} pictures, seeds {seeds[0]} to {seeds[-1]}")
-    return {"out": str(out), "num": num, "files": [str(file) for file in files]}
+        asked = condition and condition[rows]
+        return gathered(generate(loaded.model, seeds, asked, settings), advance, len(seeds))
 
 
-def _labels(classes: tuple[str, ...], label: str, num: int) -> list[int] | None:
+def _grid(pixels: np.ndarray, loaded: LoadedModel, order: Order) -> np.ndarray:
+    """All pictures as one, a column for each class or caption where they are few and take turns."""
+    from figment.core.images import grid
+
+    turns = len(order.captions) or len(_told(loaded).classes) * (order.label == "all")
+    return grid(pixels, turns if 2 <= turns <= 16 else None)
+
+
+def _told(loaded: LoadedModel) -> ImageSpec:
+    """The spec of what the run can be asked for: a network need not be told all that its dataset has."""
+    from figment.nets.embeddings import KINDS, told_spec
+
+    return told_spec(loaded.spec, getattr(loaded.settings, "told", KINDS))
+
+
+def _names(loaded: LoadedModel, order: Order) -> list[str]:
+    """What each picture is asked to show, in one word or sentence; "" where that is left open."""
+    from figment.core.images import interleave
+
+    if order.captions:
+        return [order.captions[turn] for turn in interleave(range(len(order.captions)), order.num)]
+    spec = _told(loaded)
+    labels = _labels(spec.classes, order)
+    return [spec.classes[one] if one >= 0 else "" for one in labels] if labels else [""] * order.num
+
+
+def _condition(loaded: LoadedModel, order: Order) -> Condition | None:
+    """The labels and captions asked for; None where nothing can be.
+
+    Raises ConfigError for a label or caption that this run cannot be asked for.
+    """
+    import torch
+
+    from figment.core.types import Condition
+    from figment.data.captions import encode_captions
+
+    spec = _told(loaded)
+    for caption in order.captions:
+        if not caption.strip():
+            raise ConfigError("--caption '': say what to draw, or leave --caption out")
+        if not spec.caption_bytes:
+            raise ConfigError(f"--caption '{caption}': this model was trained without captions; leave --caption out")
+        if len(caption.encode()) > spec.caption_bytes:
+            told = f"{len(caption.encode())} bytes of UTF-8, this model reads {spec.caption_bytes}"
+            raise ConfigError(f"--caption '{caption}': {told}; give a shorter one")
+    labels = _labels(spec.classes, order)
+    if labels is None and not order.captions:
+        return None
+    rows = encode_captions(_names(loaded, order), spec.caption_bytes).copy() if order.captions else None
+    return Condition(
+        labels=None if labels is None else torch.tensor(labels),
+        captions=None if rows is None else torch.from_numpy(rows),
+    )
+
+
+def _labels(classes: tuple[str, ...], order: Order) -> list[int] | None:
     """The classes asked for, one a picture; None for a model without classes."""
     from figment.core.images import interleave
 
+    label = "none" if order.captions and order.label == "all" else order.label
     if not classes:
         if label not in ("all", "none"):
             raise ConfigError(f"--label {label}: this model was trained without labels; leave --label out")
         return None
     if label == "none":
-        return [-1] * num
+        return [-1] * order.num
     if label != "all" and label not in classes:
         raise ConfigError(f"--label {label}: no such class{did_you_mean(label, classes)}")
-    return interleave(range(len(classes)) if label == "all" else [classes.index(label)], num)
+    return interleave(range(len(classes)) if label == "all" else [classes.index(label)], order.num)
 
 
 def _folder_name(label: str) -> str:
-    """A label as the name of one folder, whatever signs are in it."""
-    return "".join(sign if sign.isalnum() or sign in " -_.+" else "_" for sign in label).lstrip(".")
+    """A label or caption as the name of one folder, whatever signs are in it."""
+    return "".join(sign if sign.isalnum() or sign in " -_.+" else "_" for sign in label).lstrip(".")[:LONGEST_NAME]
 
 
-def _args(sampling: type | None) -> type:
+def _args(sampling: type | None, tuned: Any = None) -> type:
+    """The verb's flags with a family's own; tuned: the settings that the run draws with where nothing is asked."""
+
+    captions = tyro.conf.UseAppendAction[tuple[str, ...]]
+
     def option(kind: Any, default: Any, text: str) -> tuple[Any, Any]:
         return Annotated[kind, tyro.conf.arg(help=text)], field(default=default)
 
@@ -110,9 +282,12 @@ def _args(sampling: type | None) -> type:
             ("out", Annotated[Path, tyro.conf.arg(help="A .png file for one grid, or a folder for single pictures.")]),
             ("num", *option(int, 64, "Pictures to draw.")),
             ("label", *option(str, "all", "A class, 'all' for every class in turn, 'none' to leave it open.")),
+            ("caption", *option(captions, (), "What to draw, in words; of several each in turn.")),
             ("seed", *option(int, 0, "Seed of the first picture; the next have the following numbers.")),
             ("sampler", *option(str, "", "Short for --sampling.sampler: figment list samplers.")),
-            *([("sampling", sampling, field(default=sampling()))] if sampling else []),
+            ("animate", *option(bool, False, "Write the way from noise to pictures as one moving .gif.")),
+            ("again", *option(Path | None, None, "A generated picture, to be drawn once more from its recipe.")),
+            *([("sampling", sampling, field(default=tuned or sampling()))] if sampling else []),
         ],
         frozen=True,
     )

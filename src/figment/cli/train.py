@@ -5,6 +5,7 @@ figment train FAMILY --data DATASET --out RUN [--scale tiny|small|base] [--steps
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import field, make_dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from figment.cli._console import Console
+from figment.cli._console import REPORT, Console
 from figment.cli._parse import parse, peek, split_first, wants_help
 from figment.core import plugins
 from figment.core.config import Scale, check_range
@@ -61,18 +62,26 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
         minutes=0.0 if args.steps else (args.minutes or DEFAULT_MINUTES),
         start=str(args.from_ or ""),
     )
-    return train(args.out, asked, store, console, fresh=args.fresh)
+    command = shlex.join(["figment", "train", *argv])
+    return train(args.out, asked, store, console, fresh=args.fresh, command=command)
 
 
-def train(folder: Path, asked: RunConfig, store: Any, console: Console, *, fresh: bool = False) -> dict[str, Any]:
-    """Train (or go on training) the run in `folder`; returns the verb's JSON answer."""
+def train(
+    folder: Path, asked: RunConfig, store: Any, console: Console, *, fresh: bool = False, command: str = ""
+) -> dict[str, Any]:
+    """Train (or go on training) the run in `folder`; returns the verb's JSON answer.
+
+    command: as it was typed, for the run's report.
+    """
     from figment.train.fit import fit
     from figment.train.run import open_run, read_run
 
     run = open_run(folder, asked, fresh=fresh)
+    scorer = _scorer(asked, store, console) if run.train.score_every else None
     report, steps = None, run.steps
-    with console.progress(f"train {run.family}") as advance, console.graceful_stop() as stopping:
-        for report in fit(folder, run, store, warn=console.warn, stopping=stopping, fresh=fresh):
+    kept = console.keeping("what was saved before is kept")
+    with kept, console.progress(f"train {run.family}") as advance, console.graceful_stop() as stopping:
+        for report in fit(folder, run, store, warn=console.warn, stopping=stopping, scorer=scorer, fresh=fresh):
             steps = steps or read_run(folder).steps
             losses = ", ".join(f"{name} {value:.4g}" for name, value in report.values.items() if name.endswith("/loss"))
             advance(report.step, steps, f"{losses}, {asked.train.batch_size / report.seconds:.0f} images/s")
@@ -80,7 +89,27 @@ def train(folder: Path, asked: RunConfig, store: Any, console: Console, *, fresh
         console.say(f"{folder}: already trained, {read_run(folder).steps} steps; more with a larger --steps")
     else:
         console.say(f"{folder}: trained {report.step} steps, {report.seen_images} images seen")
+    page = folder / REPORT
+    if report is not None or not page.exists():
+        with console.not_vital(page):
+            from figment.cli._report import write_run_report
+
+            write_run_report(page, folder, command)
     return {"run": str(folder), "family": run.family, "steps": steps or read_run(folder).steps}
+
+
+def _scorer(asked: RunConfig, store: Any, console: Console) -> Any:
+    """What scores a run while it trains, by the dataset's judge."""
+    from figment.cli.eval import judge_for
+    from figment.core.types import Generates
+    from figment.evaluate.choosing import scorer_of
+    from figment.train.fit import build_objective
+
+    for metric in asked.train.score_by:
+        plugins.require("metrics", metric)
+    if not isinstance(build_objective(asked).model, Generates):
+        raise ConfigError(f"--train.score-every: a '{asked.family}' draws no pictures to score; leave it out")
+    return scorer_of(store, judge_for(store, None, console), asked.train.score_by, asked.train.score_num)
 
 
 def _args(module: Any, preset: Any) -> type:

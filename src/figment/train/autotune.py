@@ -23,7 +23,7 @@ from figment.core.config import TrainConfig, to_json, write_json
 from figment.core.engine import Engine, Kernel, Layout, Precision, default_device, seed_slice, seeded
 from figment.core.objective import Objective
 from figment.core.types import Batch
-from figment.nets.blocks import PixelAttention
+from figment.nets.attention import Attention
 
 IMAGES = 32
 LEAST_COSINE = 0.98
@@ -34,7 +34,7 @@ def choose_engine(build: Callable[[], Objective], config: TrainConfig, batch: Ba
 
     identity: JSON values that tell this model and batch from others; the choice is remembered under them.
     """
-    attends = any(isinstance(module, PixelAttention) for module in build().modules())
+    attends = any(isinstance(module, Attention) for module in build().modules())
     layouts, kernels = _candidates(config, attends)
     if len(layouts) == len(kernels) == 1:
         return replace(layouts[0], attention=kernels[0])

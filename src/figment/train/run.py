@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,6 +51,8 @@ class RunConfig:
     minutes: float = 0.0
     engine: Engine | None = None
     """None: not yet measured."""
+    score_every: int = 0
+    """Steps between scores, as far apart as their share of the time demands; 0: not yet measured, or none asked for."""
     start: str = ""
     """Run whose weights this one starts from."""
     figment: str = VERSION
@@ -93,10 +95,11 @@ def open_run(folder: Path, asked: RunConfig, *, fresh: bool = False) -> RunConfi
     if not _is_run(folder):
         if folder.exists() and (not folder.is_dir() or any(path.name not in LEFTOVERS for path in folder.iterdir())):
             raise CheckpointError(f"{folder}: exists and is not a figment run; give --out another folder")
+        asked = _completed(asked)
         folder.mkdir(parents=True, exist_ok=True)
         return asked
     if fresh:
-        return asked
+        return _completed(asked)
     stored = read_run(folder)
     _refuse_changes(folder, asked, stored)
     logging = {name: getattr(asked.train, name) for name in MAY_CHANGE}
@@ -104,12 +107,43 @@ def open_run(folder: Path, asked: RunConfig, *, fresh: bool = False) -> RunConfi
     return replace(stored, steps=steps, data=asked.data, train=replace(stored.train, **logging))
 
 
+def refuse_idle_settings(run: RunConfig, has_validation: Callable[[], bool]) -> None:
+    """Raise ConfigError, naming the flag, for a setting that waits for measurements which this run does not take.
+
+    has_validation: whether the loss of the family can be measured on held-out pictures; asked where it matters.
+    """
+    train, usual = run.train, run.module.TRAIN
+    watching = {
+        f"--train.patience {train.patience}": train.patience and not train.score_every,
+        "--train.schedule plateau": train.schedule == "plateau",
+    }
+    asked = [flag for flag, is_asked in watching.items() if is_asked]
+    if asked and not train.validate_every:
+        raise ConfigError(f"{asked[0]}: would have no effect with --train.validate-every 0; leave one of them out")
+    if train.validate_every not in (0, usual.validate_every):
+        asked.append(f"--train.validate-every {train.validate_every}")
+    if asked and not has_validation():
+        raise ConfigError(
+            f"{asked[0]}: would have no effect, the loss of a '{run.family}' says nothing on held-out pictures; "
+            "leave it out"
+        )
+
+
+def _completed(asked: RunConfig) -> RunConfig:
+    """The run with what its family records of other runs at the start, such as how an inner model is built.
+
+    Fields of a family's Config with the metadata "recorded" are filled by its `complete(config, spec)`.
+    """
+    complete = getattr(asked.module, "complete", None)
+    return replace(asked, settings=complete(asked.settings, asked.spec)) if complete else asked
+
+
 def remove_run(folder: Path) -> None:
     """Delete a run's own files, and nothing else that may lie in the folder.
 
     Its config stays until another one takes its place, so that a kill in between leaves a run and no riddle.
     """
-    for name in ("checkpoints", "model", "samples", "tensorboard"):
+    for name in ("checkpoints", "averages", "model", "samples", "tensorboard"):
         try:
             shutil.rmtree(folder / name)
         except FileNotFoundError:
@@ -135,7 +169,7 @@ def _refuse_changes(folder: Path, asked: RunConfig, stored: RunConfig) -> None:
         ("--from", asked.start, stored.start),
     ]
     if asked.family == stored.family:
-        changes += _differences("--family", asdict(asked.settings), asdict(stored.settings))
+        changes += _differences("--family", *(_asked_settings(run.settings) for run in (asked, stored)))
     changes += _differences("--train", *({**asdict(run.train), **_UNPINNED} for run in (asked, stored)))
     if asked.steps and asked.steps < stored.steps:
         changes.append(("--steps", asked.steps, stored.steps))
@@ -149,6 +183,12 @@ def _refuse_changes(folder: Path, asked: RunConfig, stored: RunConfig) -> None:
                 f"{folder}: this run has {held}, you asked for {'none' if new == '' else new}; "
                 "give --out another folder, or --fresh to start over"
             )
+
+
+def _asked_settings(settings: Any) -> dict[str, Any]:
+    """A family's settings without what it records by itself."""
+    recorded = {field.name for field in fields(settings) if field.metadata.get("recorded")}
+    return {name: value for name, value in asdict(settings).items() if name not in recorded}
 
 
 def _differences(prefix: str, asked: Mapping[str, Any], stored: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -19,8 +19,10 @@ from figment.core.config import TrainConfig
 from figment.core.engine import Engine, seed_slice
 from figment.core.errors import CheckpointError, NumericsError
 from figment.core.objective import Objective
-from figment.core.types import Batch, Phase, PhaseOptimizer
+from figment.core.types import Batch, Phase
 from figment.train.ema import Ema
+from figment.train.optimizers import make_optimizer
+from figment.train.posthoc import WIDTHS, PowerEma, part_name
 from figment.train.schedule import Plateau, lr_factor
 
 
@@ -51,6 +53,8 @@ class Trainer:
         self.phases = objective.phases()
         self.plateau = Plateau()
         self.ema = Ema(objective.model, config.ema_half_life)
+        widths = WIDTHS if config.ema_snapshots else ()
+        self.power_averages = {part_name(width): PowerEma(objective.model, width) for width in widths}
         self.parameters = {phase.updates: _parameters(objective, phase.updates) for phase in self.phases}
         self.optimizers = {
             phase.updates: make_optimizer(self.parameters[phase.updates], config, phase.optimizer, engine.device)
@@ -76,6 +80,8 @@ class Trainer:
             self.step += 1
             self.seen_images += len(batch)
             self.ema.update(self.objective.model, self.seen_images, len(batch))
+            for average in self.power_averages.values():
+                average.update(self.objective.model, self.step)
             seconds = time.perf_counter() - started
             yield Report(self.step, self.seen_images, values, self.config.lr * factor, seconds)
 
@@ -136,8 +142,13 @@ class Trainer:
             "objective": self.objective.state_dict(),
             "average": self.ema.model.state_dict(),
             "optimizers": moments,
+            **self.averages(),
         }
         return parts, {"seen_images": self.seen_images, "plateau": self.plateau.state}
+
+    def averages(self) -> dict[str, dict[str, Tensor]]:
+        """What a snapshot holds: the power-function averages by name; empty where none were asked for."""
+        return {name: average.model.state_dict() for name, average in self.power_averages.items()}
 
     def load_state(self, step: int, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
         """Go on from `state()` as it was after `step` steps.
@@ -147,6 +158,8 @@ class Trainer:
         try:
             self.objective.load_state_dict(parts["objective"])
             self.ema.model.load_state_dict(parts["average"])
+            for name, average in self.power_averages.items():
+                average.model.load_state_dict(parts[name])
         except RuntimeError as error:
             raise CheckpointError(f"the checkpoint of step {step} does not fit this family: {error}") from None
         for number, optimizer in enumerate(self.optimizers.values()):
@@ -179,22 +192,3 @@ def _slices(batch_size: int, slices: int) -> list[slice]:
     """Cut [0, batch_size) into as equal parts as possible; fewer where there are not enough images."""
     edges = [batch_size * index // slices for index in range(slices + 1)]
     return [slice(low, high) for low, high in itertools.pairwise(edges) if high > low]
-
-
-def make_optimizer(
-    parameters: list[nn.Parameter], config: TrainConfig, override: PhaseOptimizer, device: str
-) -> torch.optim.Optimizer:
-    """The run's optimizer over `parameters`; weight decay spares biases, gains and other vectors."""
-    lr = override.lr or config.lr
-    betas = override.betas or (config.beta1, config.beta2)
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay, "peak_lr": lr},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "peak_lr": lr},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=betas[0], nesterov=betas[0] > 0)
-    if config.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=lr, alpha=betas[1], foreach=True)
-    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=lr, betas=betas, fused=device in ("cpu", "cuda"))

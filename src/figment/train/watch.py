@@ -1,0 +1,78 @@
+"""What a training looks at besides its own loss: the loss on held-out pictures, and a grid of samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from figment.core.config import TrainConfig
+from figment.core.engine import seed_slice
+from figment.core.errors import ConfigError
+from figment.core.images import encode_png, grid, interleave, to_uint8
+from figment.core.noise import noise
+from figment.core.types import Batch, Condition, Generates, ImageSpec
+from figment.data.batches import Batches
+from figment.data.store import Store
+from figment.train.trainer import Trainer
+
+VALIDATION_IMAGES = 1000
+SAMPLES = 64
+
+
+@torch.no_grad()
+def held_out_loss(trainer: Trainer, batches: list[Batch]) -> float | None:
+    """Mean loss of the averaged model, with the same noise every time; None where there is none to measure."""
+    objective = trainer.objective
+    if not batches or not objective.has_validation:
+        return None
+    trained, objective.model = objective.model, trainer.model
+    objective.eval()
+    total = 0.0
+    for index, batch in enumerate(batches):
+        seed_slice(trainer.seed, 0, index)
+        with trainer.engine.arithmetic():
+            terms = objective.loss(trainer.engine.put(batch)).terms.values()
+        total += sum(float(term) for term in terms) * len(batch)
+    objective.model = trained
+    return total / sum(len(batch) for batch in batches)
+
+
+def held_out_batches(store: Store, train: TrainConfig) -> list[Batch]:
+    """Up to VALIDATION_IMAGES held-out pictures, spread evenly over their split; none where nothing is held out.
+
+    Raises ConfigError where their loss would steer the training and there are none, or only those that scores need.
+    """
+    split = "val" if store.counts.get("val") else store.held_out
+    if (train.patience or train.score_every or train.schedule == "plateau") and not store.counts.get("val"):
+        raise ConfigError(
+            "--train.patience, --train.score-every and --train.schedule plateau need pictures of their own to watch: "
+            f"figment data split {store.path} --val 0.05"
+        )
+    if not store.counts.get(split):
+        return []
+    batch_size, batches = train.batch_size, Batches(store, split, train.batch_size)
+    count = min(len(batches), VALIDATION_IMAGES)
+    rows = np.linspace(0, len(batches) - 1, count).round().astype(np.int64)
+    return [batches.take(rows[low : low + batch_size]) for low in range(0, count, batch_size)]
+
+
+def sample_condition(spec: ImageSpec, count: int) -> Condition:
+    """The classes of a dataset taking turns, or nothing where it has none."""
+    if not spec.classes:
+        return Condition()
+    return Condition(labels=torch.tensor(interleave(range(spec.num_classes), count)))
+
+
+@torch.no_grad()
+def sample_grid(trainer: Trainer, spec: ImageSpec) -> bytes | None:
+    """A PNG of the same seeds every time, one column a class; None where the model draws no pictures."""
+    model, classes = trainer.model, spec.num_classes
+    if not isinstance(model, Generates):
+        return None
+    columns = classes if 2 <= classes <= 12 else 8
+    count = SAMPLES // columns * columns
+    batch = Batch(noise(range(count), model), sample_condition(spec, count))
+    placed = trainer.engine.put(batch)
+    with trainer.engine.arithmetic():
+        images = model.generate(placed.images, placed.condition)
+    return encode_png(grid(to_uint8(images), columns), {"run_step": trainer.step, "seeds": f"0..{count - 1}"})

@@ -1,0 +1,105 @@
+"""Finding the settings that a run draws best with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from figment.core.checkpoint import load_model
+from figment.core.errors import ConfigError
+from figment.evaluate.tuning import Trial, chosen, search
+from tests.commands import QUICK, contents, done, figment
+
+
+@dataclass(frozen=True)
+class Settings:
+    kind: str = "a"
+    steps: int = 8
+    extra: int = 0
+
+    def __post_init__(self):
+        if self.extra and self.kind != "b":
+            raise ConfigError("extra has no effect")
+
+
+def badness(settings: Settings) -> float:
+    return {"a": 3.0, "b": 2.0, "c": 4.0}[settings.kind] + 1 / settings.steps - 0.5 * settings.extra
+
+
+def test_one_setting_after_the_other_finds_the_best():
+    choices = {"extra": (1,), "kind": ("a", "b", "c"), "steps": (4, 16, 64)}
+    trials = list(search(Settings(), choices, badness, num=1))
+    # extra has no effect beside kind a, and is passed over; what was tried is not tried again
+    assert [(t.changed, t.settings.kind, t.settings.steps) for t in trials] == [
+        ("", "a", 8),
+        ("kind", "b", 8),
+        ("kind", "c", 8),
+        ("steps", "b", 4),
+        ("steps", "b", 16),
+        ("steps", "b", 64),
+    ]
+    assert min(trials, key=lambda trial: trial.badness).settings == Settings("b", 64)
+
+
+def trial(name: str, badness: float, seconds: float) -> Trial:
+    return Trial(name, "", badness, seconds)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (float("inf"), "tie"),  # within 3% of the best, and quicker
+        (2.5, "tie"),
+        (1.5, "quick"),
+        (0.5, "quick"),  # nothing is that quick: the quickest
+    ],
+)
+def test_ties_go_to_the_quicker_and_a_limit_of_time_is_kept(most, expected):
+    trials = [trial("best", 10.0, 3.0), trial("tie", 10.2, 2.0), trial("quick", 12.0, 1.0)]
+    assert chosen(trials, most).settings == expected
+
+
+def test_negative_badness_ties_too():
+    assert chosen([trial("best", -0.98, 3.0), trial("tie", -0.96, 2.0), trial("worse", -0.9, 1.0)]).settings == "tie"
+
+
+@pytest.fixture(scope="module")
+def run(judged, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tuned") / "run"
+    done("train", "vae", "--data", judged.path, "--out", folder, *QUICK, "--steps", 30, "--train.ema-snapshots", 3)
+    return folder
+
+
+def test_the_choice_becomes_the_runs_default_and_survives_the_train_command(judged, run, tmp_path):
+    before = contents(run)
+    looked = done("tune", run, "--num", 20, "--dry-run", "--json").json
+    assert contents(run) == before  # --dry-run changes nothing
+    assert {row["settings"]["temperature"] for row in looked["trials"]} == {0.6, 0.7, 0.8, 0.9, 1.0, 1.1}
+    answer = done("tune", run, "--num", 20, "--json").json
+    assert answer["sampling"]["temperature"] == looked["sampling"]["temperature"]
+    loaded = load_model(run)
+    assert loaded.sampling.temperature == answer["sampling"]["temperature"]
+    assert loaded.facts.get("sigma_rel") == answer["sigma_rel"]
+    done("sample", run, "--num", 2, "--out", tmp_path / "default")
+    done("sample", run, "--num", 2, "--out", tmp_path / "asked", "--sampling.temperature", loaded.sampling.temperature)
+    assert contents(tmp_path / "default") == contents(tmp_path / "asked")
+    tuned = contents(run / "model")
+    done("train", "vae", "--data", judged.path, "--out", run, *QUICK, "--steps", 30, "--train.ema-snapshots", 3)
+    assert contents(run / "model") == tuned
+
+
+def test_another_average_is_shipped_where_it_draws_better(run):
+    found = json.loads((run / "model/config.json").read_text())["facts"]
+    answer = done("tune", run, "--num", 20, "--json").json
+    if answer["sigma_rel"]:
+        assert load_model(run).facts["sigma_rel"] == answer["sigma_rel"]
+    else:
+        assert load_model(run).facts == found
+
+
+def test_a_family_with_nothing_to_tune_says_so(digits, tmp_path):
+    done("train", "gan", "--data", digits.path, "--out", tmp_path / "run", *QUICK, "--steps", 2)
+    complaint = figment("tune", tmp_path / "run").complaint
+    assert complaint == "a 'gan' draws in one way only: there is nothing to tune"
