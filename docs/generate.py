@@ -28,6 +28,7 @@ from unittest import mock
 from figment.cli import _main
 from figment.core import plugins
 from figment.core.types import CAPABILITIES, ImageSpec, capabilities
+from figment.testing import tiny_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src/figment"
@@ -93,13 +94,15 @@ def _rows(head: list[str], rows: list[list[str]]) -> str:
 
 def _settings(argument: str, page: Path) -> str:
     kind, name = argument.split("/")
-    before = {"families": "--family.", "sources": f"{name}:"}.get(kind, f"--{name.replace('_', '-')}.")
+    before = {"families": "--family.", "features": "--features."}.get(kind, f"--{name.replace('_', '-')}.")
     config = plugins.load(kind, name).Config
     scales = ("tiny", "small", "base") if hasattr(config, "preset") else ()
     rows = []
     for one in plugins.settings(kind, name):
         values = [repr(getattr(config.preset(scale), one.name)) for scale in scales] or [one.default]
-        rows.append([f"`{before}{one.name.replace('_', '-')}`", *(f"`{value}`" for value in values), one.help])
+        is_argument = kind in ("sources", "features") and one.name == "argument"
+        flag = f"{name}:" if is_argument else before + one.name.replace("_", "-")
+        rows.append([f"`{flag}`", *(f"`{value}`" for value in values), one.help])
     return _rows(["setting", *(scales or ["default"]), "what it does"], rows) if rows else "It has nothing to set."
 
 
@@ -108,7 +111,7 @@ def _plugins(kind: str, page: Path) -> str:
     for name in plugins.names(kind):
         about = _docstring(plugins.source_file(kind, name) or Path(os.devnull))
         parts += [f"## {name}", re.sub(r"Part of the data room\.\s*", "", about).strip()]
-        if kind in ("sources", "steps"):
+        if kind in ("sources", "steps", "features"):
             parts.append(_settings(f"{kind}/{name}", page))
     return "\n\n".join(parts)
 
@@ -120,7 +123,8 @@ def _table(subject: str, page: Path) -> str:
     kinds, rows = [kind.__name__ for kind in CAPABILITIES], []
     for name in plugins.names("families"):
         module, spec = plugins.load("families", name), ImageSpec(3, 32, 32, classes=("cat", "dog"))
-        able = capabilities(module.build(module.Config.preset("tiny"), spec).model)
+        with tempfile.TemporaryDirectory() as folder:
+            able = capabilities(module.build(tiny_settings(name, spec, Path(folder)), spec).model)
         each = ["yes" if kind in able else "" for kind in kinds]
         link = _link(f"docs/families/{name}.md", page, name)
         rows.append([link, *(each if subject == "capabilities" else [plugins.summary("families", name)])])

@@ -1,64 +1,61 @@
-"""Make the pictures of the docs, each by the command that stands under it in docs/gallery.md.
+"""Make the pictures of the docs, each by its recipe's commands, which stand under it in docs/gallery.md.
 
-    make gallery
+    make gallery                              all of them
+    python -m recipes.gallery digits_flow     these
 
-Every family is trained on scikit-learn's digits with its defaults; the sampling seeds are 0, 1, 2, ... in order,
-nothing is picked. Beside each picture lies a JSON file with its command, its seconds and its scores.
+Beside each picture lies a JSON file with its commands, its seconds of training and its scores.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+from recipes.run import Run
 
 ROOT = Path(__file__).parents[1]
 GALLERY = ROOT / "gallery"
-
-# family -> steps of training
-FAMILIES = {"flow": 2500, "vae": 3000, "gan": 6000}
+PAGE = ROOT / "docs" / "gallery.md"
 
 
-def main() -> None:
-    GALLERY.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        figment("data", "build", "digits:", "--out", str(place / "digits"))
-        for family, steps in FAMILIES.items():
-            make(place, family, steps)
-    write_page()
+def names() -> list[str]:
+    """Every recipe: the files that are named after a dataset and a family, as in digits_flow.py."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*_*.py"))
 
 
-def make(place: Path, family: str, steps: int) -> None:
-    """Train a family, draw its grid, score it."""
-    run, data, picture = str(place / family), str(place / "digits"), place / f"{family}-digits.png"
-    started = time.monotonic()
-    train = ("train", family, "--data", data, "--out", run, "--steps", str(steps))
-    figment(*train)
-    seconds = time.monotonic() - started
-    sample = ("sample", run, "--num", "80", "--out", str(picture))
-    figment(*sample)
-    scores = figment("eval", run, "--data", data)["runs"][0]["scores"]
-    shutil.copy(picture, GALLERY)
-    commands = [" ".join(["figment", *words]).replace(str(place) + "/", "") for words in (train, sample)]
-    facts = {"commands": commands, "train_seconds": round(seconds), "scores": scores}
-    (GALLERY / f"{family}-digits.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+def recipe(name: str) -> Run:
+    return importlib.import_module(f"recipes.{name}").recipe()
 
 
-def figment(*words: str) -> dict:
-    """A figment command's JSON answer."""
-    done = subprocess.run(
-        [sys.executable, "-m", "figment", *words, "--json"], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return json.loads(done.stdout)
+def make(run: Run, folder: Path) -> None:
+    """Give a recipe's commands in a folder, and put the picture and what was measured into the gallery."""
+    seconds, answer = 0.0, {}
+    for command in run.commands:
+        started = time.monotonic()
+        answer = figment(command, folder)
+        seconds += (time.monotonic() - started) * command.startswith("figment train ")
+    shutil.copy(folder / run.picture, GALLERY)
+    facts = {"commands": run.commands, "train_seconds": round(seconds), "scores": answer["runs"][0]["scores"]}
+    path = (GALLERY / run.picture).with_suffix(".json")
+    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def write_page() -> None:
-    """docs/gallery.md from what lies in gallery/."""
+def figment(command: str, folder: Path) -> dict:
+    """The JSON answer of a `figment ...` line, given in a folder."""
+    words = [sys.executable, "-m", *shlex.split(command), "--json"]
+    return json.loads(subprocess.run(words, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def page() -> str:
+    """The text of docs/gallery.md, from what lies in gallery/."""
     lines = ["# Gallery", "", "Made by `make gallery`; seeds in order, nothing picked. Columns are classes.", ""]
     for path in sorted(GALLERY.glob("*.json")):
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -69,8 +66,16 @@ def write_page() -> None:
             floor = "" if one["floor"] is None else f"{one['floor']:.3g}"
             lines.append(f"| {name} | {one['value']:.3g} | {one['low']:.3g} to {one['high']:.3g} | {floor} |")
         lines.append("")
-    (ROOT / "docs" / "gallery.md").write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)
+
+
+def main(asked: Sequence[str]) -> None:
+    GALLERY.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:  # one for all: a dataset that is there is not built again
+        for name in asked or names():
+            make(recipe(name), Path(folder))
+    PAGE.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
 from figment.core.objective import Objective
 from figment.core.types import Batch, Loss, Phase
+from figment.losses.perceptual import BACKBONE, HEADS
 
 
 class Mean(nn.Module):
@@ -77,3 +81,18 @@ def varied_batches(size: int = 8):
         return Batch(draw)
 
     return batch_at
+
+
+def random_lpips(folder: Path) -> dict[str, str]:
+    """Files as LPIPS needs them, with the keys of the published ones and weights by chance; their SHA-256 by name."""
+    chance = torch.Generator().manual_seed(0)
+    shapes = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}
+    backbone = {"classifier.6.bias": torch.zeros(10)}
+    for place, shape in shapes.items():
+        backbone[f"features.{place}.weight"] = torch.randn(shape, generator=chance) / shape[1] ** 0.5 / shape[2]
+        backbone[f"features.{place}.bias"] = 0.1 * torch.randn(shape[0], generator=chance)
+    widths = [shape[0] for shape in shapes.values()]
+    heads = {f"lin{i}.model.1.weight": torch.rand(1, width, 1, 1, generator=chance) for i, width in enumerate(widths)}
+    for name, weights in ((BACKBONE, backbone), (HEADS, heads)):
+        torch.save(weights, folder / name)
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (BACKBONE, HEADS)}

@@ -44,8 +44,9 @@ class Page(HTMLParser):
             self.commands.append(data)
 
 
-def is_self_contained(page: Page) -> bool:
-    fetches_nothing = all(link.startswith(("data:", "#")) for link in page.links)
+def is_self_contained(page: Page, *beside: str) -> bool:
+    """Whether a page needs nothing but itself; `beside` it lie others that it leads to."""
+    fetches_nothing = all(link.startswith(("data:", "#")) or link in beside for link in page.links)
     return fetches_nothing and not {"script", "iframe", "object", "embed"} & set(page.tags)
 
 
@@ -106,8 +107,9 @@ def test_every_score_comes_with_what_makes_it_honest(made):
 
 def test_the_report_shows_it_all_and_needs_nothing_else(made):
     out, _ = made
-    page = Page(out / "report.html")
-    assert is_self_contained(page)
+    page, others = Page(out / "report.html"), ("dataset/report.html", "run/report.html")
+    assert is_self_contained(page, *others) and set(others) <= set(page.links)
+    assert all(is_self_contained(Page(out / other)) for other in others)
     assert page.tags.count("img") >= 1 + 2 * 8  # the samples, and generated pictures beside their neighbours
     assert "svg" in page.tags  # curves
     for told in ("flow", "8x8x3, 2 classes", "floor", "held-out", "Nearest training pictures"):
@@ -149,7 +151,7 @@ def test_make_measures_a_classifier_as_one(shapes, small_judge, tmp_path):
     assert run["scores"] == {} and run["classification"]["classes"][0]["name"] == "disc"
     assert not (tmp_path / "out/samples.png").exists()
     page = Page(tmp_path / "out/report.html")
-    assert is_self_contained(page) and "Confusion" in page.text
+    assert is_self_contained(page, "dataset/report.html", "run/report.html") and "Confusion" in page.text
 
 
 # Datasets as people have them.
@@ -381,11 +383,11 @@ def test_a_classifier_is_measured_by_accuracy_confusion_and_calibration(run, jud
 
 
 def test_nothing_is_changed_by_looking(run, judge, tmp_path):
-    before = contents(run.parent, without=("data/index",))
+    before = contents(run.parent, without=("data/index", "data/cache"))
     done("eval", run, "--data", run.parent / "data", "--judge", judge, "--num", 16)
     done("sample", run, "--num", 2, "--out", tmp_path / "two.png")
     done("data", "report", run.parent / "data", "--out", tmp_path / "report.html")
-    assert contents(run.parent, without=("data/index",)) == before
+    assert contents(run.parent, without=("data/index", "data/cache")) == before
 
 
 # figment data

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from figment.core.images import write_png
 from tests.commands import QUICK, done, figment
 from tests.pictures import classes, encode, pixels, png, write_folder
 
@@ -42,6 +43,8 @@ def place(tmp_path_factory, digits) -> Path:
         done("train", family, "--data", place / "digits", "--out", place / family, *QUICK, "--steps", 1)
     done("train", "vae", "--data", place / "flat", "--out", place / "unlabelled", *QUICK, "--steps", 1)
     done("train", "classifier", "--data", place / "colour", "--out", place / "colourist", *QUICK, "--steps", 1)
+    done("sample", place / "vae", "--num", 2, "--out", place / "drawn.png")
+    write_png(place / "other.png", pixels(1, 8, 8, 1), {"seeds": [1]})
     shutil.copytree(place / "vae", place / "unfinished")
     shutil.rmtree(place / "unfinished/model")
     shutil.copytree(place / "vae", place / "broken")
@@ -69,9 +72,9 @@ SOURCES = {
 
 VERBS_AND_FLAGS = {
     "trian flow": "no verb 'trian'; did you mean 'train'? See 'figment --help'",
-    "--steps 3": "no verb '--steps'; there are: check, data, demo, eval, list, make, sample, train. See 'figment --",
+    "--steps 3": "no verb '--steps'; there are: ",
     "data biuld": "no 'figment data biuld'; did you mean 'build'?",
-    "data --fast": "say what to do with the data: figment data {build,report,split,restore} ...",
+    "data --fast": "say what to do with the data: figment data {build,report,",
     "train vae DATA NEW --setps 3": "unknown --setps; did you mean '--steps'? See 'figment train vae --help'",
     "train vae DATA NEW --train.lrr 3": "unknown --train.lrr; did you mean '--train.lr'? See 'figment train",
     "train vae DATA NEW --family.net mlp": "unknown --family.net",
@@ -96,7 +99,7 @@ VERBS_AND_FLAGS = {
 TRAINING = {
     "train --data P/digits NEW": "name a family first: figment train FAMILY --data DATASET --out RUN",
     "train flwo DATA NEW": "no family 'flwo'; did you mean 'flow'?",
-    "train zzz DATA NEW": "no family 'zzz'; there are: classifier, contrastive, flow, gan, vae",
+    "train zzz DATA NEW": "no family 'zzz'; there are: ",
     "make digits: NEW --family gna": "no family 'gna'; did you mean 'gan'?",
     "train vae DATA NEW --scale smal": "--scale smal; did you mean 'small'?",
     "train vae DATA NEW --steps 2 --minutes 3": "--steps and --minutes: give one of them, not both",
@@ -118,7 +121,11 @@ TRAINING = {
     "train vae DATA NEW --from P/nowhere": "--from P/nowhere: has no checkpoint; give a run folder of 'figment train'",
     "train vae DATA NEW --from P/digits": "--from P/digits: has no checkpoint; give a run folder of 'figment train'",
     "train vae DATA NEW --from P/flow": "--from P/flow: its weights do not fit; family, --scale and picture size must",
-    "train vae --data P/unsplit NEW --train.patience 3": "--train.patience and --train.schedule plateau need pictures",
+    "train vae --data P/unsplit NEW --train.patience 3": "--train.patience, --train.score-every and --train",
+    "train gan DATA NEW --train.patience 3": "--train.patience 3: would have no effect, the loss of a",
+    "train gan DATA NEW --train.schedule plateau": "--train.schedule plateau: would have no effect, the loss of",
+    "train gan DATA NEW --train.validate-every 50": "--train.validate-every 50: would have no effect, the loss of a",
+    "train vae DATA NEW --train.patience 3 --train.validate-every 0": "--train.patience 3: would have no effect with",
     "train gan DATA --out P/vae": "P/vae: this run has the family vae, you asked for gan; give --out another folder",
     "train vae --data P/colour --out P/vae": "P/vae: this run has the dataset's pictures (pixel digest) ",
     "train vae --data P/nowhere NEW": "P/nowhere: no such dataset; make one with: figment data build SOURCE",
@@ -133,8 +140,8 @@ DATASETS = {
     "data report P/vae": "P/vae: is a run, not a dataset; give the dataset that it was trained on",
     "data report P/nowhere": "P/nowhere: no such dataset; make one with: figment data build SOURCE --out P/nowhere",
     "data split P/pictures": "P/pictures: is a plain folder, not a dataset; make one of it with: figment data build",
-    "data split P/digits --val 2": "--split.val 2: give a number between 0 and 0.9",
-    "data split P/digits --val 0.5 --test 0.6": "--split.val 0.5 and --split.test 0.6: leave a tenth for training",
+    "data split P/digits --val 0.95": "--val 0.95: give a number between 0 and 0.9",
+    "data split P/digits --val 0.5 --test 0.6": "--val 0.5 and --test 0.6: leave a tenth for training",
     "data restore P/digits zebra": "there is no picture 'zebra'",
     "data restore P/digits 0001": "'0001' was not refused: there is nothing to restore",
     "data build NEW": "no SOURCE: give a folder of pictures, an archive, or a source like digits:",
@@ -169,6 +176,12 @@ SAMPLING = {
     "sample P/vae NEW --sampler heun": "--sampler heun: a 'vae' has none, it draws in one step; leave it out",
     "sample P/flow NEW --sampling.steps 0": "--sampling.steps 0: give a number between 1 and 1000",
     "sample P/vae --out P/one.jpg": "--out P/one.jpg: samples are lossless; give a .png file or a folder",
+    "sample P/vae --again P/drawn.png NEW": "--out P/new: --again draws one picture; give a .png file",
+    "sample P/vae --again P/drawn.png --out P/new.png --num 3": "--num and --again: the recipe of the picture says it",
+    "sample P/vae --again P/one.png --out P/new.png": "P/one.png: carries no figment recipe; give a PNG that 'figment",
+    "sample P/vae --again P/nowhere.png --out P/new.png": "P/nowhere.png: carries no figment recipe; give a PNG that",
+    "sample P/flow --again P/drawn.png --out P/new.png": "P/drawn.png: was drawn by a 'vae' with the weights ",
+    "sample P/vae --again P/other.png --out P/new.png": "P/other.png: its recipe cannot be drawn from, it names no",
     "sample P/vae --out P/folder.png": "P/folder.png: is a folder, a file was expected; give another path",
 }
 

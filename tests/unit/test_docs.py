@@ -27,9 +27,15 @@ from tests.doubles import varied_batches
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-EXAMPLES = re.findall(
-    r"<!-- plugin: (\w+)/(\w+) -->\n```python\n(.*?)```", (DOCS / "add-a-family.md").read_text("utf-8"), re.DOTALL
-)
+
+
+def _examples(page: Path) -> list[tuple[str, str, str]]:
+    """(kind, name, code) of every plugin that a page writes."""
+    return re.findall(r"<!-- plugin: (\w+)/(\w+) -->\n```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
+EXAMPLES = _examples(DOCS / "add-a-family.md")
+CONTRIBUTED = _examples(ROOT / "CONTRIBUTING.md")
 
 
 def _name(page: Path) -> str:
@@ -129,15 +135,17 @@ def _flags(words: tuple[str, ...], generator: ModuleType) -> set[str]:
     if verb not in VERBS:
         return {"--help", "--version"}
     two = [verb, words[1]] if verb in ("data", "train") and len(words) > 1 and words[1].islower() else [verb]
+    two += [word for place, word in enumerate(words) if "--features" in words[max(0, place - 1) : place + 1]]
     text, code = generator.printed(" ".join(["figment", *two, "--help"]))
     assert code == 0, text
     flags = {"--json", "--help", *re.findall(r"--[a-z][\w.-]*", text)}
     if verb == "sample":
         files = [plugins.source_file("families", name) for name in plugins.names("families")]
+        files.append(plugins.folder("samplers") / "__init__.py")  # of all families that denoise
         classes = [node for file in files if file for node in ast.parse(file.read_text("utf-8")).body]
         samplings = [node for node in classes if isinstance(node, ast.ClassDef) and node.name == "Sampling"]
         fields = [node.target for one in samplings for node in one.body if isinstance(node, ast.AnnAssign)]
-        flags |= {f"--sampling.{field.id}" for field in fields if isinstance(field, ast.Name)}
+        flags |= {f"--sampling.{field.id.replace('_', '-')}" for field in fields if isinstance(field, ast.Name)}
     return flags
 
 
@@ -160,9 +168,9 @@ def _run_examples(page: Path) -> None:
     exec(compile("\n".join(codes), _name(page), "exec"), {"__name__": "__main__"})
 
 
-@pytest.fixture(params=EXAMPLES, ids=lambda example: f"{example[0]}/{example[1]}")
+@pytest.fixture(params=EXAMPLES + CONTRIBUTED, ids=lambda example: f"{example[0]}/{example[1]}")
 def example(request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
-    """(kind, name) of a plugin of docs/add-a-family.md, installed as a package of somebody else's."""
+    """(kind, name) of a plugin of docs/add-a-family.md or CONTRIBUTING.md, installed as somebody else's package."""
     yield from _install(*request.param, tmp_path, monkeypatch)
 
 
@@ -195,6 +203,7 @@ def _install(
 
 def test_there_is_an_example_of_every_kind_of_plugin():
     assert [kind for kind, _, _ in EXAMPLES] == ["families", "samplers", "metrics", "sources", "steps"]
+    assert [(kind, name) for kind, name, _ in CONTRIBUTED] == [("families", "blur")]
 
 
 def test_the_examples_keep_the_contract_of_their_kind(example, digits, tmp_path):

@@ -21,8 +21,9 @@ FLAGS = {
     "data split": "--val --test",
     "data restore": "",
     "train flow": "--data --out --scale --steps --minutes --seed --from --fresh",
-    "sample RUN": "--out --num --label --seed --sampler",
-    "eval": "--data --metrics --num --judge --seed --out",
+    "sample RUN": "--out --animate --again --num --label --caption --seed --sampler",
+    "eval": "--data --metrics --num --judge --features --seed --reference --out",
+    "compare": "--data --metrics --num --judge --features --seed --out",
     "check": "",
 }
 
@@ -60,7 +61,7 @@ def test_importing_this_does_not_import_torch(name):
 
 
 def test_the_verbs_are_these():
-    assert VERBS == ("demo", "make", "data", "train", "sample", "eval", "list", "check")
+    assert VERBS == ("demo", "make", "data", "train", "sample", "eval", "compare", "tune", "list", "check")
 
 
 @pytest.mark.parametrize("verb", FLAGS)
