@@ -10,11 +10,12 @@ import torch
 
 from figment.core.errors import CapabilityError, DataError
 from figment.core.types import Sample
+from figment.data.captions import decode_captions
 from figment.data.store import Store
 from figment.evaluate import cache
 from figment.evaluate.extract import Eyes
 from figment.evaluate.reference import pictures_in, reference_in, reference_of
-from figment.evaluate.runs import Yardstick, default_metrics, draw, score, show
+from figment.evaluate.runs import Yardstick, asked_of, default_metrics, draw, score, show
 from figment.features import descriptors
 from tests.commands import QUICK, done, figment
 from tests.pictures import classes, encode, write_folder
@@ -190,7 +191,8 @@ def test_of_a_folder_as_many_pictures_count_as_would_be_generated(store, tmp_pat
 
 def test_metrics_are_taken_where_what_they_need_is_there(store):
     names = set(default_metrics(yardstick(store, Counting())))
-    assert {"fd", "kid", "nearest", "class_diversity"} <= names
+    assert {"fd", "kid", "nearest"} <= names and "class_diversity" not in names
+    assert {"fd", "kid", "class_diversity"} <= set(default_metrics(yardstick(store, Counting()), every=True))
     assert not {"accuracy", "inception_score", "bits_per_dim", "psnr", "lpips", "spatial_fd"} & names
     assert "bits_per_dim" in default_metrics(yardstick(store, Counting()), Likely())
     assert "bits_per_dim" not in default_metrics(yardstick(store, Counting()), Slow())
@@ -257,6 +259,32 @@ def test_a_distance_to_statistics_is_the_distance_to_their_pictures(store, stati
     assert found["fd"]["reference_digest"].endswith(":statistics")
     assert found["fd"]["passport"]["hash"] != expected["fd"]["passport"]["hash"]
     assert "it holds if they were made with counting 1" in told[-1]
+
+
+def test_statistics_that_were_written_serve_as_reference(judged, run, tmp_path):
+    file, common = tmp_path / "sub/real.npz", ("--data", judged.path, "--num", 60, "--json")
+    answer = done("eval", "--statistics", file, *common).json
+    assert answer == {"runs": []}
+    with np.load(file, allow_pickle=False) as written:
+        assert {"mu", "sigma"} <= set(written) and written["mu"].shape == written["sigma"].shape[:1]
+    direct = done("eval", run, "--metrics", "fd", *common).json["runs"][0]["scores"]["fd"]
+    by_file = done("eval", run, "--reference", file, *common).json["runs"][0]["scores"]["fd"]
+    assert by_file["value"] == pytest.approx(direct["value"], rel=1e-5)
+
+
+def test_generators_are_asked_for_what_held_out_pictures_show(tmp_path):
+    lines = [{"path": f"{i}.png", "captions": [f"number {i}"], "attributes": {"age": i}} for i in range(40)]
+    for i in range(40):
+        (tmp_path / f"{i}.png").write_bytes(encode(noise_pixels(i, 8, 8, 1)))
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    done("data", "build", tmp_path / "list.jsonl", "--out", tmp_path / "ds", "--split.val", 0.25)
+    store = Store(tmp_path / "ds")
+    reference = reference_of(store, Eyes(Counting()), 100)
+    asked = asked_of(store.spec, reference, 2 * len(reference.real), 0)
+    ages = store.attributes("val")[:, 0]
+    said = decode_captions(asked.captions.numpy())
+    assert said == [f"number {age:.0f}" for age in asked.attributes[:, 0].tolist()]
+    assert sorted(asked.attributes[:, 0].tolist()) == sorted([*ages, *ages])
 
 
 def test_statistics_of_other_features_are_refused(store, statistics):

@@ -28,7 +28,7 @@ class Measure:
     data: Path
     """Dataset whose held-out pictures are the reference; or a folder of pictures."""
     metrics: tuple[str, ...] = ()
-    """Metrics to compute: figment list metrics. All that fit where none is named."""
+    """Metrics to compute: figment list metrics. The usual ones where none is named, 'all' for every one that fits."""
     num: int = 2000
     """Pictures to generate; no more than there are training pictures."""
     judge: Path | None = None
@@ -53,7 +53,8 @@ def parse_measure(kind: type[T], argv: Sequence[str], *, verb: str, about: str) 
         )
     args: Any = parse(kind, argv, verb=verb, about=about)
     for metric in args.metrics:
-        plugins.require("metrics", metric)
+        if args.metrics != ("all",):
+            plugins.require("metrics", metric)
     if args.num < 2:
         raise ConfigError(f"--num {args.num}: give a number of at least 2")
     if args.judge and name:
@@ -167,7 +168,7 @@ def _is_plain_folder(path: Path) -> bool:
 
 def _needs_places(extractor: Extractor, metrics: Sequence[str]) -> bool:
     """Whether features of places are worth their room: some metric that is asked for looks at them."""
-    names = metrics or plugins.names("metrics")
+    names = plugins.names("metrics") if tuple(metrics) == ("all",) else metrics
     asked = any("spatial" in plugins.constant("metrics", name, "NEEDS", ()) for name in names)  # type: ignore[operator]
     return asked and getattr(extractor, "spatial", None) is not None
 

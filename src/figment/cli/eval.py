@@ -28,19 +28,26 @@ class Eval(Measure):
     """Run folders, or folders of pictures."""
     reference: Path | None = None
     """Statistics of pytorch-fid or ADM (.npz) in place of the real pictures: for fd alone."""
+    statistics: Path | None = None
+    """Also write the real pictures' statistics, an .npz that pytorch-fid, ADM and --reference read."""
     out: Path | None = None
     """Also write an HTML report."""
 
 
 def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     args, features = parse_measure(Eval, argv, verb="eval", about=__doc__ or "")
-    if not args.runs:
+    if not args.runs and not args.statistics:
         raise ConfigError("name a run or a folder of pictures: figment eval RUN --data DATASET")
     if args.reference and args.metrics:
         raise ConfigError("--reference and --metrics: statistics allow fd alone; leave --metrics out")
-    if args.out:  # now, when no time has been spent yet
-        args.out.parent.mkdir(parents=True, exist_ok=True)
+    for written in filter(None, (args.out, args.statistics)):  # now, when no time has been spent yet
+        written.parent.mkdir(parents=True, exist_ok=True)
     yardstick, store = yardstick_of(args, features, console)
+    if args.statistics:
+        from figment.evaluate.published import publish
+
+        publish(args.statistics, yardstick.reference.real)
+        console.say(f"statistics of {len(yardstick.reference.real)} real pictures: {args.statistics}")
     if args.reference:
         yardstick = replace(yardstick, statistics=args.reference)
     results = [evaluate(path, yardstick, console, store) for path in args.runs]

@@ -18,7 +18,19 @@ from figment.core.types import Extractor, Sample
 from figment.evaluate.passport import extractor_facts, issued
 from figment.evaluate.scores import MANY_FEATURES, Score, basic_estimate, shown_name
 from figment.metrics._frechet import Gaussian, distance
-from figment.metrics._statistics import KEYS, Layer, Statistics, read_statistics
+from figment.metrics._moments import Moments
+from figment.metrics._statistics import KEYS, Layer, Statistics, read_statistics, write_statistics
+
+
+def publish(file: Path, real: Sample) -> None:
+    """Write the statistics of these pictures' features, and of their places where they were looked at.
+
+    Raises DataError where there are fewer than two.
+    """
+    if len(real) < 2:
+        raise DataError(f"--statistics {file}: a covariance needs two pictures or more, there are {len(real)}")
+    spatial = None if real.spatial is None else Moments.of(real.spatial)
+    write_statistics(file, Moments.of(real.features), spatial)
 
 
 def score_against(

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from figment.core import plugins
 from figment.core.errors import DataError
-from figment.core.types import ImageSpec, Record, Sample
+from figment.core.types import Condition, ImageSpec, Record, Sample
+from figment.data.batches import Batches
 from figment.data.pixels import to_channels
 from figment.data.source import resolve
 from figment.data.store import Store
@@ -28,14 +30,16 @@ _SHOWN_CLASSES = 6
 class Reference:
     """The real side of scores, and training pictures for the floor and for copies; a folder has none of those.
 
-    digest: of the real pictures, as scores quote it. key: of everything here. is_lossy: whether they came from lossy
-    files. doubts: what a reader of the scores should be told.
+    asked: what the real pictures show, which generators are asked for. digest: of the real pictures, as scores quote
+    it. key: of everything here. is_lossy: whether they came from lossy files. doubts: what a reader of the scores
+    should be told.
     """
 
     real: Sample
     train: Sample | None
     digest: str
     classes: tuple[str, ...]
+    asked: Condition = field(default_factory=Condition)
     key: str = ""
     is_lossy: bool = False
     doubts: list[str] = field(default_factory=list)
@@ -86,11 +90,13 @@ def reference_of(store: Store, eyes: Eyes, num: int, progress: Progress = silent
         )
     real, train = (_side(store, eyes, *side, progress) for side in ((store.held_out, num), ("train", MOST_TRAIN)))
     files = store.keys(store.held_out)
+    rows = spread_rows(store.counts[store.held_out], num)
     return Reference(
         real,
         train,
         f"{store.pixel_digest[:16]}:{store.held_out}",
         store.spec.classes,
+        asked=Batches(store, store.held_out, 1).take(rows).condition,
         key=f"{store.pixel_digest} {store.label_digest} {store.held_out} {len(real)} {len(train)}",
         is_lossy=are_lossy(files),
         doubts=_doubts(real, train),
@@ -103,7 +109,8 @@ def reference_in(folder: Path, spec: ImageSpec | None, eyes: Eyes, num: int, pro
     labels, digest = pictures.places(pictures.classes), array_digest(pictures.pixels)
     real = eyes.see(pictures.pixels, labels, {"pictures": digest}, progress)
     name = f"{digest[:16]}:folder"
-    return Reference(real, None, name, pictures.classes, digest, pictures.is_lossy, _doubts(real, None))
+    asked = Condition(labels=None if labels is None else torch.from_numpy(labels))
+    return Reference(real, None, name, pictures.classes, asked, digest, pictures.is_lossy, _doubts(real, None))
 
 
 def _side(store: Store, eyes: Eyes, split: str, num: int, progress: Progress) -> Sample:

@@ -42,13 +42,16 @@ MOST_BITS = 1000  # pictures whose probability is computed
 MOST_NOISE = 1000  # pictures of noise: a ceiling is a landmark, and published extractors take long
 
 
+ALL = "all"  # in place of metrics: every one that fits
+
+
 @dataclass(frozen=True)
 class Yardstick:
     """What every run of one comparison is measured with.
 
-    metrics: none means all that fit. num: of generated pictures, at most as many as there are training pictures, to set
-    the floor. seed: of the pictures, of what they are asked to show, and of resampling. statistics: a file that takes
-    the place of the real pictures.
+    metrics: none means the usual ones that fit, ALL every one. num: of generated pictures, at most as many as there are
+    training pictures, to set the floor. seed: of the pictures, of what they are asked to show, and of resampling.
+    statistics: a file that takes the place of the real pictures.
     """
 
     reference: Reference
@@ -95,14 +98,19 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
 
 
-def asked_labels(reference: Reference, num: int, seed: int) -> np.ndarray | None:
-    """Labels to generate: as frequent as among the held-out pictures; None for a dataset without classes."""
-    labels = reference.real.labels
-    if labels is None:
-        return None
-    rng = np.random.default_rng(mix(seed, 1))
-    turns = -(-num // len(labels))
-    return np.concatenate([rng.permutation(labels) for _ in range(turns)])[:num]
+def asked_of(spec: ImageSpec, reference: Reference, num: int, seed: int) -> Condition:
+    """What to ask a run of this spec for: what the held-out pictures show, in random order, each about as often.
+
+    So classes, attributes and captions are as frequent as among those. Without any of them, nothing is asked for.
+    """
+    rng, count = np.random.default_rng(mix(seed, 1)), len(reference.real)
+    rows = np.concatenate([rng.permutation(count) for _ in range(-(-num // count))])[:num]
+    known = reference.asked
+    return Condition(
+        labels=known.labels if spec.classes else None,
+        attributes=known.attributes if spec.attributes else None,
+        captions=known.captions if spec.caption_bytes else None,
+    )[torch.from_numpy(rows)]
 
 
 def draw(loaded: LoadedModel, yardstick: Yardstick, progress: Progress = silent) -> Drawn:
@@ -113,19 +121,19 @@ def draw(loaded: LoadedModel, yardstick: Yardstick, progress: Progress = silent)
     if not isinstance(loaded.model, Generates):
         raise CapabilityError(f"a '{loaded.family}' draws no pictures to score")
     num = yardstick.num_fake
-    labels = asked_labels(yardstick.reference, num, yardstick.seed) if loaded.spec.classes else None
+    asked = asked_of(loaded.spec, yardstick.reference, num, yardstick.seed)
+    parts = [None if part is None else part.numpy() for part in (asked.labels, asked.attributes, asked.captions)]
     seeds = [mix(yardstick.seed, index) for index in range(num)]
     sampling = to_json(loaded.sampling) if loaded.sampling else None
-    key = {"model": loaded.digest, "sampling": sampling, "seeds": [yardstick.seed, num], "labels": array_digest(labels)}
+    key = {"model": loaded.digest, "sampling": sampling, "seeds": [yardstick.seed, num], "asked": array_digest(*parts)}
 
     def pictures() -> Sample:
-        condition = None if labels is None else Condition(labels=torch.from_numpy(labels))
-        chunks = generate(loaded.model, seeds, condition, loaded.sampling)
+        chunks = generate(loaded.model, seeds, asked, loaded.sampling)
         return Sample(np.zeros((num, 0), np.float32), images=gathered(chunks, progress, num))
 
     pixels = remembered(yardstick.eyes.cache, key, pictures).images
     assert pixels is not None
-    return Drawn(yardstick.eyes.see(pixels, labels, key), loaded.model, loaded.digest)
+    return Drawn(yardstick.eyes.see(pixels, parts[0], key), loaded.model, loaded.digest)
 
 
 def show(pictures: Pictures, yardstick: Yardstick, progress: Progress = silent) -> Drawn:
@@ -141,8 +149,8 @@ def show(pictures: Pictures, yardstick: Yardstick, progress: Progress = silent) 
     return Drawn(fake, doubts=doubts)
 
 
-def default_metrics(yardstick: Yardstick, model: Any = None) -> tuple[str, ...]:
-    """Every metric that there is something for.
+def default_metrics(yardstick: Yardstick, model: Any = None, *, every: bool = False) -> tuple[str, ...]:
+    """The usual metrics that there is something for; every: those too that are computed ON_REQUEST.
 
     Two kinds must be named: those of pairs, which compare rebuilt pictures, and bits of a model that denoises, since an
     ODE with gradients takes ten times as long as drawing.
@@ -157,7 +165,8 @@ def default_metrics(yardstick: Yardstick, model: Any = None) -> tuple[str, ...]:
         "bits": isinstance(model, Scores) and not isinstance(model, Denoises),
     }
     needs = {name: plugins.constant("metrics", name, "NEEDS", ()) for name in plugins.names("metrics")}
-    return tuple(name for name, each in needs.items() if all(met.get(need) for need in each))  # type: ignore[attr-defined]
+    fitting = [name for name, each in needs.items() if all(met.get(need) for need in each)]  # type: ignore[attr-defined]
+    return tuple(name for name in fitting if every or not plugins.constant("metrics", name, "ON_REQUEST"))
 
 
 def score(
@@ -172,7 +181,9 @@ def score(
         noise = noise_for(drawn.fake, yardstick)
         found, told = score_against(yardstick.statistics, drawn.fake, noise, eyes.extractor, yardstick.seed)
         return {name: asdict(value) for name, value in found.items()}, [*drawn.doubts, *_copies(drawn.fake), *told]
-    metrics = yardstick.metrics or default_metrics(yardstick, drawn.model)
+    metrics = yardstick.metrics
+    if metrics in ((), (ALL,)):
+        metrics = default_metrics(yardstick, drawn.model, every=bool(metrics))
     key = {
         "real": reference.key,
         "fake": array_digest(drawn.fake.images, drawn.fake.labels),

@@ -288,10 +288,8 @@ def wilson_interval(share: float, count: float) -> tuple[float, float]:
 
 def _doubts(scores: Mapping[str, Score], sides: Sides) -> list[str]:
     """What a reader of the scores should be told."""
-    lines = [
-        _bias_doubt(key, score, scores) for key, score in scores.items() if not score.low <= score.value <= score.high
-    ]
     counts = len(sides.real), len(sides.fake)
+    lines = _bias_doubts(scores, counts)
     width = sides.real.features.shape[1]
     for key in _GAUSSIAN:
         if key in scores and min(counts) <= width:
@@ -313,10 +311,14 @@ def _doubts(scores: Mapping[str, Score], sides: Sides) -> list[str]:
     return lines
 
 
-def _bias_doubt(key: str, score: Score, scores: Mapping[str, Score]) -> str:
-    """A value outside its interval: the interval allows for a bias that is larger than itself."""
-    better = "go by fd_infinite, which extrapolates" if key in _GAUSSIAN else "compare it at equal counts only"
-    return (
-        f"{key}: {score.value:.4g} lies outside its interval, {score.low:.4g} to {score.high:.4g}: the bias of "
-        f"{score.num_real} real and {score.num_fake} generated pictures is larger; {better}"
-    )
+def _bias_doubts(scores: Mapping[str, Score], counts: tuple[int, int]) -> list[str]:
+    """Values outside their intervals, in one line: the intervals allow for a bias that is larger than themselves."""
+    outside = [key for key, score in scores.items() if not score.low <= score.value <= score.high]
+    if not outside:
+        return []
+    way_out = "go by fd_infinite, which extrapolates" if "fd" in outside else "compare at equal counts only"
+    lie = "lie outside their intervals" if len(outside) > 1 else "lies outside its interval"
+    return [
+        f"{', '.join(outside)}: {lie}, since the bias of {counts[0]} real and {counts[1]} generated pictures is "
+        f"larger; {way_out}"
+    ]

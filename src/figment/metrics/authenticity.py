@@ -17,6 +17,7 @@ from figment.metrics import _neighbours, _samples
 
 HIGHER_IS_BETTER = True
 NEEDS = ("train",)
+ON_REQUEST = True  # by name, or with --metrics all
 PROTOCOL = "distance to the nearest training picture > that one's to its nearest other, Euclidean, float64"
 
 

@@ -19,6 +19,7 @@ from figment.metrics import _samples
 
 HIGHER_IS_BETTER = False
 NEEDS = ("logits", "labels")
+ON_REQUEST = True  # by name, or with --metrics all
 BINS = 10
 PROTOCOL = f"{BINS} bins of equal width, largest probability"
 

@@ -19,6 +19,7 @@ from figment.metrics import _neighbours, _samples
 
 HIGHER_IS_BETTER = True
 NEEDS = ("labels",)
+ON_REQUEST = True  # by name, or with --metrics all
 PROTOCOL = "mean Euclidean distance of all pairs of a class, ratio to real, mean over classes"
 
 

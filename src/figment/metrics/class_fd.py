@@ -19,6 +19,7 @@ from figment.metrics import _frechet, _samples
 
 HIGHER_IS_BETTER = False
 NEEDS = ("labels",)
+ON_REQUEST = True  # by name, or with --metrics all
 PROTOCOL = "fd of each class, unweighted mean; ddof=1, nothing added to covariances, float64"
 RESERVED = {"inception": "iFID"}  # what the mean may be called in the features of which extractor
 

@@ -23,6 +23,7 @@ from figment.metrics import _samples
 
 HIGHER_IS_BETTER = True
 NEEDS = ("labels",)
+ON_REQUEST = True  # by name, or with --metrics all
 PROTOCOL = "logistic regression on standardised features, L2 with C=1, until converged"
 
 _MOST_ITERATIONS = 10_000

@@ -18,6 +18,7 @@ from figment.metrics import _frechet, _samples
 
 HIGHER_IS_BETTER = False
 NEEDS = ("train",)
+ON_REQUEST = True  # by name, or with --metrics all
 THRESHOLD = 0.1
 PROTOCOL = f"fd / mean smallest cosine distance to training pictures where below {THRESHOLD}, ddof=1, float64"
 RESERVED = {"inception": "MiFID"}  # what it may be called in the features of which extractor

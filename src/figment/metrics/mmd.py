@@ -19,6 +19,7 @@ from figment.metrics import _kernels, _samples
 
 HIGHER_IS_BETTER = False
 NEEDS: tuple[str, ...] = ()
+ON_REQUEST = True  # by name, or with --metrics all
 SIGMA = 10.0
 PROTOCOL = f"Gaussian kernel, sigma={SIGMA:g}, times 1000, biased (all pairs), features as extracted, float64"
 RESERVED = {"clip": "CMMD"}  # what it may be called in the features of which extractor

@@ -17,6 +17,7 @@ from figment.metrics import _frechet, _samples
 
 HIGHER_IS_BETTER = False
 NEEDS = ("spatial",)
+ON_REQUEST = True  # by name, or with --metrics all
 PROTOCOL = "features of places, ddof=1, nothing added to covariances, float64"
 RESERVED = {"inception": "sFID"}  # what it may be called in the features of which extractor
 

@@ -22,7 +22,37 @@ _FRECHET = (
 GLOSSARY = {
     "fd": Meaning("Fréchet distance", _FRECHET, False),
     "fid": Meaning("Fréchet Inception distance", _FRECHET, False),
-    "fd_inf": Meaning("Fréchet distance, extrapolated", "The Fréchet distance that endless samples would have.", False),
+    "fd_infinite": Meaning(
+        "Fréchet distance, extrapolated",
+        "The Fréchet distance that endlessly many generated pictures would have.",
+        False,
+    ),
+    "fd_infinite_both": Meaning(
+        "Fréchet distance, extrapolated twice",
+        "The Fréchet distance that endlessly many generated and real pictures would have; chance can take it below 0.",
+        False,
+    ),
+    "class_fd": Meaning(
+        "Fréchet distance, mean of classes", "The Fréchet distance within each class, averaged.", False
+    ),
+    "class_fd_worst": Meaning("Fréchet distance, worst class", "That of the class it is largest for.", False),
+    "spatial_fd": Meaning(
+        "Fréchet distance of places", "The Fréchet distance of what lies where: sees wrong arrangements.", False
+    ),
+    "mifid": Meaning(
+        "Fréchet distance, copies punished", "The Fréchet distance, raised for pictures near to training ones.", False
+    ),
+    "mmd": Meaning(
+        "Mean discrepancy",
+        "How far the generated pictures, as a whole, lie from the real ones, whatever the shape of the crowd.",
+        False,
+    ),
+    "authenticity": Meaning(
+        "Authenticity",
+        "Share of generated pictures that are no closer to a training picture than its own neighbours are.",
+        True,
+        True,
+    ),
     "kid": Meaning(
         "Kernel distance",
         "Like the Fréchet distance, but fair to small samples. Around 0 the two cannot be told apart; "

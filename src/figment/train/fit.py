@@ -164,7 +164,9 @@ class _Fitting:
         return Pace(
             step=step,
             validation=seconds_of(lambda: held_out_loss(trial, self.validation)) if run.train.validate_every else 0.0,
-            samples=seconds_of(lambda: sample_grid(trial, run.spec)) if run.train.sample_every else 0.0,
+            samples=seconds_of(lambda: sample_grid(trial, run.spec, self.validation))
+            if run.train.sample_every
+            else 0.0,
             score=seconds_of(lambda: self._score(trial)) if run.train.score_every else 0.0,
         )
 
@@ -216,7 +218,7 @@ class _Fitting:
             higher_is_better = plugins.constant("metrics", train.score_by[0], "HIGHER_IS_BETTER")
             self.course.scored(step, -decisive if higher_is_better else decisive)
         if train.sample_every and (step % train.sample_every == 0 or last):
-            picture = sample_grid(self.trainer, self.run.spec)
+            picture = sample_grid(self.trainer, self.run.spec, self.validation)
             if picture:
                 path = self.folder / "samples" / f"{step:08d}.png"
                 path.parent.mkdir(exist_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -56,22 +58,28 @@ def held_out_batches(store: Store, train: TrainConfig) -> list[Batch]:
     return [batches.take(rows[low : low + batch_size]) for low in range(0, count, batch_size)]
 
 
-def sample_condition(spec: ImageSpec, count: int) -> Condition:
-    """The classes of a dataset taking turns, or nothing where it has none."""
+def sample_condition(spec: ImageSpec, count: int, held_out: Sequence[Batch] = ()) -> Condition:
+    """What the first held-out pictures show, where that is told in words; else the classes taking turns, or nothing."""
+    if spec.caption_bytes and held_out:
+        first = held_out[0]
+        return first[torch.arange(count) % len(first)].condition
     if not spec.classes:
         return Condition()
     return Condition(labels=torch.tensor(interleave(range(spec.num_classes), count)))
 
 
 @torch.no_grad()
-def sample_grid(trainer: Trainer, spec: ImageSpec) -> bytes | None:
-    """A PNG of the same seeds every time, one column a class; None where the model draws no pictures."""
+def sample_grid(trainer: Trainer, spec: ImageSpec, held_out: Sequence[Batch] = ()) -> bytes | None:
+    """A PNG of the same seeds every time, one column a class; None where the model draws no pictures.
+
+    held_out: whose captions to draw, where the dataset has some.
+    """
     model, classes = trainer.model, spec.num_classes
     if not isinstance(model, Generates):
         return None
     columns = classes if 2 <= classes <= 12 else 8
     count = SAMPLES // columns * columns
-    batch = Batch(noise(range(count), model), sample_condition(spec, count))
+    batch = Batch(noise(range(count), model), sample_condition(spec, count, held_out))
     placed = trainer.engine.put(batch)
     with trainer.engine.arithmetic():
         images = model.generate(placed.images, placed.condition)
