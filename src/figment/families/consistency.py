@@ -1,11 +1,11 @@
 """Consistency model: a trained denoiser, taught to name in one step the picture at which its way from noise ends.
 
     f(x_i+1, sigma_i+1) = f(x_i, sigma_i)        x_i: one step of the teacher back from x_i+1
-    loss = d(f(x_i+1, sigma_i+1), stop_gradient f(x_i, sigma_i))                   (Song et al. 2023, equation 7)
+    loss = lambda_i d(f(x_i+1, sigma_i+1), stop_gradient f(x_i, sigma_i))          (Song et al. 2023, equation 7)
 
-The student begins as a copy of its teacher, any run that denoises, so both are of one size. All levels i are as
-frequent and weigh the same; d is the pseudo-Huber distance, and the second f has no average of its own (Song and
-Dhariwal 2023). Guidance is the teacher's, learnt for good.
+The student begins as a copy of its teacher, any run that denoises, so both are of one size. d is the pseudo-Huber
+distance, and the second f has no average of its own (Song and Dhariwal 2023). Guidance is the teacher's, learnt for
+good.
 """
 
 from __future__ import annotations
@@ -126,11 +126,16 @@ class ConsistencyObjective(Objective[ConsistencyModel]):
     """The teacher is part of the objective: checkpoints hold it, the shipped model does not."""
 
     sigmas: Tensor
+    weights: Tensor
 
     def __init__(self, model: ConsistencyModel, teacher: Any, config: Config):
         super().__init__(model)
         self.teacher, self.config = teacher, config
         self.register_buffer("sigmas", karras_sigmas(config.levels, SIGMA_MIN, SIGMA_MAX), persistent=False)
+        # All levels rest on the low ones, which high ones would shake if all weighed the same. The root, because
+        # Song and Dhariwal's own 1 / (sigma_i+1 - sigma_i) spans a factor of a thousand.
+        weights = (self.sigmas[:-1] - self.sigmas[1:]) ** -0.5
+        self.register_buffer("weights", weights / weights.mean(), persistent=False)
 
     def begin(self) -> None:
         assert self.config.inner, "complete() has recorded it"
@@ -154,7 +159,8 @@ class ConsistencyObjective(Objective[ConsistencyModel]):
             state = heun_step(denoise, noisy, sigma, after)
             end = self.model.end(state, after.clamp_min(SIGMA_MIN), condition)
             target = torch.where(rows(after, x) > 0, end, state)
-        return Loss({"consistency": pseudo_huber(self.model.end(noisy, sigma, condition), target).mean()})
+        distance = pseudo_huber(self.model.end(noisy, sigma, condition), target)
+        return Loss({"consistency": (self.weights[level] * distance).mean()})
 
 
 def heun_step(denoise: Denoiser, state: Tensor, sigma: Tensor, after: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ class LatentObjective(Objective[LatentModel]):
             z = self.model.encode(batch.images)
         n = torch.randn(z.shape).to(z)
         t = logit_normal_times(len(z), device=z.device)
-        condition = drop_condition(batch.condition, self.config.condition_dropout)
+        condition = drop_condition(batch.condition, self.config.condition_dropout, self.config.told)
         v = self.model.net(z + rows(t, z) * (n - z), condition, t)
         return Loss({"velocity": (v - (n - z)).square().mean()})
 
