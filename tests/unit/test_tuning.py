@@ -61,6 +61,10 @@ def test_ties_go_to_the_quicker_and_a_limit_of_time_is_kept(most, expected):
     assert chosen(trials, most).settings == expected
 
 
+def test_noise_in_the_times_changes_nothing():
+    assert chosen([trial("first", 10.0, 1.05), trial("later", 10.0, 1.0)]).settings == "first"
+
+
 def test_negative_badness_ties_too():
     assert chosen([trial("best", -0.98, 3.0), trial("tie", -0.96, 2.0), trial("worse", -0.9, 1.0)]).settings == "tie"
 
@@ -74,8 +78,9 @@ def run(judged, tmp_path_factory):
 
 def test_the_choice_becomes_the_runs_default_and_survives_the_train_command(judged, run, tmp_path):
     before = contents(run)
-    looked = done("tune", run, "--num", 20, "--dry-run", "--json").json
+    looked = done("tune", run, "--num", 20, "--dry-run", "--json", "--out", tmp_path / "tune.html").json
     assert contents(run) == before  # --dry-run changes nothing
+    assert "fd: temperature over temperature" in (tmp_path / "tune.html").read_text("utf-8")
     assert {row["settings"]["temperature"] for row in looked["trials"]} == {0.6, 0.7, 0.8, 0.9, 1.0, 1.1}
     answer = done("tune", run, "--num", 20, "--json").json
     assert answer["sampling"]["temperature"] == looked["sampling"]["temperature"]

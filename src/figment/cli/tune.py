@@ -42,6 +42,8 @@ class Tune:
     """Most time for one picture, on this machine; 0 sets no limit."""
     dry_run: bool = False
     """Say what would be chosen and change nothing."""
+    out: Path | None = None
+    """Also write an HTML page with the curves of score against steps and against guidance."""
 
 
 def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
@@ -72,6 +74,9 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
         write_sampling(args.run, best.settings)
         if width:
             _write_average(args.run, loaded, width)
+    if args.out:
+        _write_page(args.out, bench, trials, best, " ".join(["figment", "tune", *argv]))
+        console.say(f"page: {args.out}")
     return _answer(bench, trials, best, width, console)
 
 
@@ -141,6 +146,26 @@ def _write_average(run: Path, loaded: LoadedModel, width: float) -> None:
 
     facts = loaded.facts | {"sigma_rel": width}
     write_model(run / "model", rebuild(run, width), loaded.family, loaded.settings, loaded.spec, facts)
+
+
+def _write_page(out: Path, bench: _Bench, trials: Sequence[Trial], best: Trial, command: str) -> None:
+    """Curves of the score over each setting that is a number, the others as they were when it was tried."""
+    from figment.pages.run_report import Curve, write
+
+    by, first = bench.args.by, trials[0]
+    curves = []
+    for name in dict.fromkeys(trial.changed for trial in trials if trial.changed):
+        tried = [trial for trial in trials if trial.changed == name]
+        # The trial that these were changed from: the best of those before, which has a value of its own.
+        origin = min(trials[: trials.index(tried[0])], key=lambda trial: trial.badness, default=first)
+        points = [(getattr(trial.settings, name), bench.sign * trial.badness) for trial in [origin, *tried]]
+        if all(isinstance(value, int | float) for value, _ in points):
+            curves.append(Curve(f"{by}: {name}", "", {by: sorted(points)}, over=name))
+    times = sorted((1e3 * trial.seconds, bench.sign * trial.badness) for trial in trials if trial.changed == "steps")
+    curves += [Curve(f"{by}: time for a picture", "", {by: times}, over="milliseconds")] if times else []
+    chosen = {name: f"{value}" for name, value in to_json(best.settings).items() if value not in (None, "")}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write(out, title=f"Tuning {bench.args.run.name}", facts=chosen, curves=curves, commands=[command])
 
 
 def _answer(

@@ -16,6 +16,9 @@ from figment.core.errors import ConfigError
 # A score that is worse by no more than this share is as good, and the quicker settings are taken.
 TIE = 0.03
 
+# Times that differ by no more than this share are as quick: the settings that were tried first are kept.
+AS_QUICK = 0.1
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -55,9 +58,13 @@ def search(
 
 
 def chosen(trials: Sequence[Trial], most_seconds: float = float("inf")) -> Trial:
-    """The quickest of the trials that tie with the best one; only of those within the time for one picture, if any."""
+    """Of the trials that tie with the best one the first that is as quick as the quickest of them.
+
+    Only those within the time for one picture are looked at, if there are any.
+    """
     within = [trial for trial in trials if trial.seconds <= most_seconds]
     within = within or [min(trials, key=lambda trial: trial.seconds)]
     best = min(trial.badness for trial in within)
     ties = [trial for trial in within if trial.badness <= best + TIE * abs(best)]
-    return min(ties, key=lambda trial: trial.seconds)
+    quickest = min(trial.seconds for trial in ties)
+    return next(trial for trial in ties if trial.seconds <= quickest * (1 + AS_QUICK))

@@ -23,11 +23,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Curve:
-    """Series of (images seen, value) that share one unit and one plot."""
+    """Series of (images seen, value) that share one unit and one plot; `over`: what stands in place of images seen."""
 
     title: str
     unit: str
     series: Mapping[str, Sequence[tuple[float, float]]]
+    over: str = "images seen"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def write(
         pictures=pictures,
         scores=rows,
         alike=alike,
-        curves=[(curve, plots.curves(curve.series)) for curve in curves],
+        curves=[(curve, plots.curves(curve.series, curve.over.partition(" ")[0])) for curve in curves],
         neighbours=neighbours,
         classes=by_class,
         commands=commands,
