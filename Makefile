@@ -13,7 +13,7 @@ demo: $(VENV)/.core  ## install the core, then make, score and report a generato
 venv: $(VENV)/.all  ## everything a developer needs
 
 test: $(VENV)/.all  ## all tests
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses 2 --dist worksteal
 
 check: $(VENV)/.all  ## style, types, direction of imports, freshness of the docs
 	$(VENV)/bin/ruff check
@@ -49,5 +49,5 @@ $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.core
-	$(PIP) --editable '.[track,parquet,dev]'
+	$(PIP) --editable '.[track,parquet,privacy,dev]'
 	@touch $@

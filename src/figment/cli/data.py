@@ -1,9 +1,12 @@
-"""Make a dataset of pictures, look at it, and change what is in it: build, report, split, restore.
+"""Make a dataset of pictures, look at it, change what is in it, keep it: build, report, split, restore, export, seal.
 
 figment data build SOURCE... --out DATASET [--size 32|48x64] [--skip STEP] [--SOURCE.x v] [--STEP.x v] [--dry-run]
 figment data report DATASET [--out report.html]
 figment data split DATASET [--val 0.1] [--test 0.1]
 figment data restore DATASET KEY...
+figment data export DATASET --to folder|webdataset|parquet --out PATH
+figment data seal FOLDER --out FILE [--key FILE | --to PUBLIC.pem]
+figment data open FILE --out FOLDER [--key FILE | --key PRIVATE.pem]
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from figment.core.errors import ConfigError, did_you_mean
 Words = Annotated[tuple[str, ...], tyro.conf.Positional]
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
 
-WAYS = ("build", "report", "split", "restore")
+WAYS = ("build", "report", "split", "restore", "export", "seal", "open")
 
 
 def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
@@ -38,6 +41,10 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
         return None
     if way not in WAYS:
         raise ConfigError(f"no 'figment data {way}'{did_you_mean(way, WAYS)}")
+    if way in ("export", "seal", "open"):
+        from figment.cli import _data_keep
+
+        return {"export": _data_keep.export, "seal": _data_keep.seal, "open": _data_keep.unseal}[way](rest, console)
     return {"build": build, "report": report, "split": split, "restore": restore}[way](rest, console)
 
 
@@ -60,7 +67,10 @@ def build(argv: Sequence[str], console: Console) -> dict[str, Any]:
     with console.progress("build") as advance:
         if args.dry_run:
             trial = room.dry_run(args.sources, config, progress=lambda done, total: advance(done, total, ""))
-            return _answer(None, trial.spec, trial.counts, trial.rejected, console)
+            answer = _answer(None, trial.spec, trial.counts, trial.rejected, console)
+            for flag, count in trial.suggested.items():
+                console.say(f"  would refuse {count} more with {flag}")
+            return {**answer, "suggested": dict(trial.suggested)}
         with console.keeping("what was committed is kept"):
             made = room.build(
                 args.sources, args.out, config, progress=lambda done, total: advance(done, total, ""), fresh=args.fresh

@@ -27,6 +27,7 @@ class Record:
     pair: the other half of a paired picture, in the same form as `image`.
     key: unique and stable within its source, such as "train/3/0001.png".
     origin: where it came from ("path", "licence", "url", ...), kept in the index.
+    measured: what the `decode` step measured of it, a `figment.data.figures.Figures`; None before.
     """
 
     image: bytes | np.ndarray
@@ -37,6 +38,7 @@ class Record:
     captions: tuple[str, ...] = ()
     pair: bytes | np.ndarray | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
+    measured: Any = None
 
 
 @dataclass(frozen=True)

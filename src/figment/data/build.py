@@ -7,11 +7,13 @@ outcome is the same. The steps for the whole dataset come at the end, then the c
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,8 @@ class DryRun:
     spec: ImageSpec
     counts: Mapping[str, int]
     rejected: tuple[Rejected, ...]
+    suggested: Mapping[str, int] = field(default_factory=dict)
+    """How many more each of the steps would refuse that are off, by the flag that turns it on."""
 
 
 def build(
@@ -98,7 +102,22 @@ def dry_run(sources: Sequence[str], config: BuildConfig = DEFAULTS, *, progress:
         _fill(index, None, plan, progress)
         card = _finish(index, plan)
         rows = index.query("select key, step, reason from images where status = 'rejected' order by id")
-        return DryRun(from_json(ImageSpec, card["spec"]), card["counts"], tuple(Rejected(*row) for row in rows))
+        return DryRun(
+            from_json(ImageSpec, card["spec"]),
+            card["counts"],
+            tuple(Rejected(*row) for row in rows),
+            _suggested(index, plan),
+        )
+
+
+def _suggested(index: Index, plan: Plan) -> dict[str, int]:
+    """What steps that are off by default would refuse at the setting that their files suggest."""
+    counts: Counter[str] = Counter()
+    judges = plan.chain.idle()
+    for (text,) in index.query(f"select quality {ACCEPTED}"):
+        looks = json.loads(text)
+        counts.update(flag for flag, judge in judges.items() if judge(looks))
+    return {flag: counts[flag] for flag in judges if counts[flag]}
 
 
 def _unchanged(store: Store, plan: Plan) -> Store:

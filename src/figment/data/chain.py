@@ -6,9 +6,9 @@ for one picture or, with `GLOBAL = True`, `select(index, config)` for all of the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
@@ -46,6 +46,20 @@ class Chain:
         """The steps for one picture."""
         return Chain(tuple(pair for pair in self.steps if not _is_global(pair[0])))
 
+    def idle(self) -> dict[str, Callable[[Mapping[str, Any]], str | None]]:
+        """Steps that have been given no limit, by the flag that would: the reason why looks would be refused, or None.
+
+        Such a step has `SUGGESTED`, a value for its only setting, and `judge(looks, value)`.
+        """
+        judges: dict[str, Callable[[Mapping[str, Any]], str | None]] = {}
+        for name, config in self.steps:
+            value = getattr(_step(name), "SUGGESTED", None)
+            ((setting, given),) = to_json(config).items() if value is not None else (("", ""),)
+            if value is not None and given is None:
+                flag = f"--{name}.{setting} {value:g}".replace("_", "-")
+                judges[flag] = partial(_judged, _step(name), value)
+        return judges
+
     def without(self, step: str) -> Chain:
         return Chain(tuple(pair for pair in self.steps if pair[0] != step))
 
@@ -77,6 +91,10 @@ def chain_from_json(steps: Mapping[str, Mapping[str, Any]]) -> Chain:
     for name in steps:
         plugins.require("steps", name)
     return Chain(tuple((name, _configured(name, steps[name])) for name in sorted(steps, key=_place)))
+
+
+def _judged(step: ModuleType, value: float, looks: Mapping[str, Any]) -> str | None:
+    return step.judge(looks, value)
 
 
 def _configured(name: str, values: Mapping[str, Any]) -> Any:

@@ -39,6 +39,8 @@ create table if not exists images (
     split text,
     source_split text,              -- the split that the source brought
     quality text not null,          -- JSON object of measured figures
+    hashes blob,                    -- of its looks, its mirror image, its inner part: 32 bytes each (data/hashing.py)
+    thumbnail blob,                 -- uint8 (16, 16, C), which near duplicates are compared by
     duplicate_group text,           -- pixel_digest that stands for the group; a split never cuts one
     origin text not null,           -- JSON object: where it came from
     licence text
@@ -79,6 +81,8 @@ class Row:
     split: str | None = None
     source_split: str | None = None
     quality: Mapping[str, Any] = field(default_factory=dict)
+    hashes: bytes | None = None
+    thumbnail: bytes | None = None
     duplicate_group: str | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     licence: str | None = None
@@ -193,11 +197,12 @@ def _connect(path: Path | None) -> sqlite3.Connection:
 
 
 def _add_columns(connection: sqlite3.Connection) -> None:
-    """Bring the index of an earlier figment, which knew single pictures only, up to date."""
+    """Bring the index of an earlier figment, which knew single pictures only or no hashes, up to date."""
     known = {name for (name,) in connection.execute("select name from pragma_table_info('images')")}
-    for name, usual in (("frames", 1), ("paired", 0)):
+    later = {"frames": "integer default 1", "paired": "integer default 0", "hashes": "blob", "thumbnail": "blob"}
+    for name, kind in later.items():
         if name not in known:
-            connection.execute(f"alter table images add column {name} integer default {usual}")
+            connection.execute(f"alter table images add column {name} {kind}")
 
 
 def _row(cells: dict[str, Any]) -> Row:

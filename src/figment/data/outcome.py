@@ -100,6 +100,8 @@ def _accepted(row: Row, record: Record) -> Outcome:
         channels=channels,
         frames=len(record.image) if record.image.ndim == 4 and not row.paired else 1,
         quality=_quality(record),
+        hashes=None if row.paired else record.measured.hashes,  # halves may be copies and the pairs not
+        thumbnail=None if row.paired else record.measured.thumbnail,
         origin={name: value for name, value in record.origin.items() if name != "licence"},
     )
     return Outcome(row, _members(row, ".png", png, _known(row)))
@@ -113,11 +115,12 @@ def _known(row: Row) -> dict[str, Any]:
 
 
 def _quality(record: Record) -> dict[str, Any]:
-    """mean and deviation: of each channel, 0..255. scale: above 1 where it was enlarged."""
+    """Its looks when it was decoded. mean, deviation: of each channel at the end. scale: above 1 if enlarged."""
     pixels = np.asarray(record.image)
     values = pixels.reshape(-1, pixels.shape[-1])
     height, width = (int(side) for side in record.origin["size"].split("x"))
     return {
+        **record.measured.looks,
         "mean": [round(float(value), 4) for value in values.mean(0)],
         "deviation": [round(float(value), 4) for value in values.std(0)],
         "scale": round(max(pixels.shape[-3] / height, pixels.shape[-2] / width), 4),

@@ -181,6 +181,12 @@ class Store:
         return split
 
     @contextmanager
+    def index(self) -> Iterator[Index]:
+        """The index, to read from: all rows of all pictures. Change it by the methods above only."""
+        with self._index() as index:
+            yield index
+
+    @contextmanager
     def _index(self) -> Iterator[Index]:
         with disk_errors(self.path), Index(self.path / INDEX) as index:
             yield index

@@ -20,7 +20,7 @@ Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 MAX_WORKERS = 8
-ALONE_SECONDS = 0.5  # starting processes takes about as long; little work is done without
+ALONE_SECONDS = 2.0  # of work that a build does by itself: starting processes costs about as much
 AHEAD = 2  # questions waiting for each worker, so that none is idle and memory stays bounded
 
 

@@ -2,8 +2,8 @@
 
 Part of the data room. Needs the extra `parquet`. A column of pictures (bytes, or bytes and path), by name or the first
 of that kind; `label` (texts, or numbers with the names that the file's metadata lists); `caption`, `captions` or
-`text`; `attributes`, a struct or map of numbers; `split`, else the split that a file's name says, as in
-train-00000-of-00001.parquet. Rows are read in small groups: a file may be larger than memory.
+`text`; `attributes`, a struct or map of numbers; `key`; `licence`; `split`, else the split that a file's name says, as
+in train-00000-of-00001.parquet. Rows are read in small groups: a file may be larger than memory.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Config:
 
 
 def records(config: Config) -> Iterator[Record | Rejected]:
-    """A record for every row, in order, as the bytes of its picture; key: the file's name and the row's number.
+    """A record for every row, in order, as the bytes of its picture; key: the column `key`, else the file's name and
+    the row's number.
 
     Raises MissingExtra without pyarrow, DataError where there is no file, or one has no pictures.
     """
@@ -99,6 +100,8 @@ def _columns(path: Path, schema: Any) -> dict[str, str]:
         ("captions", _CAPTIONS),
         ("attributes", ("attributes",)),
         ("split", ("split",)),
+        ("key", ("key",)),
+        ("licence", ("licence", "license")),
     ):
         column = next((name for name in names if name in kinds and name != image), None)
         found |= {what: column} if column else {}
@@ -127,10 +130,10 @@ def _record(
     given = dict(told.get("attributes", {}))
     return Record(
         image=content,
-        key=key,
+        key=str(told.get("key", key)),
         label=None if label is None else str(label),
         split=SPLITS.get(str(told.get("split", "")).casefold(), split),
         attributes={name: float(value) for name, value in given.items() if isinstance(value, int | float)},
         captions=tuple(str(one) for one in ([captions] if isinstance(captions, str) else captions)),
-        origin={"source": path.name},
+        origin={"source": path.name, **({"licence": str(told["licence"])} if told.get("licence") else {})},
     )

@@ -16,6 +16,7 @@ import numpy as np
 from figment.core.errors import ConfigError, did_you_mean
 from figment.core.types import Record, Rejected
 from figment.data.decoding import decode
+from figment.data.figures import measure
 from figment.data.headers import Unreadable
 from figment.data.pixels import fewest_channels, to_channels
 
@@ -43,7 +44,7 @@ class Config:
 def mend(record: Record, config: Config) -> Record | Rejected:
     """The record with its image as uint8 (H, W, C) or (T, H, W, C), C = 1, 3 or 4.
 
-    Its origin gains "format" and "size" as HxW.
+    Its origin gains "format" and "size" as HxW, and what later steps judge it by is measured.
     """
     try:
         if isinstance(record.image, bytes):
@@ -55,7 +56,8 @@ def mend(record: Record, config: Config) -> Record | Rejected:
     height, width = pixels.shape[-3:-1]
     pixels = fewest_channels(pixels) if config.mode == "auto" else to_channels(pixels, _CHANNELS[config.mode])
     origin = {**record.origin, "format": kind, "size": f"{height}x{width}"}
-    return replace(record, image=np.ascontiguousarray(pixels), origin=origin)
+    pixels = np.ascontiguousarray(pixels)
+    return replace(record, image=pixels, origin=origin, measured=measure(pixels))
 
 
 def _checked(pixels: np.ndarray) -> np.ndarray:
