@@ -4,22 +4,25 @@
     loss = |D(z + c m) - x|,  m standard normal
 
 Codes are standardised by running statistics, so a little noise c on them (in training alone) limits how much they may
-say, and makes neighbouring codes mean similar pictures: what `latent` and interpolation need.
+say, and makes neighbouring codes mean similar pictures: what `latent` and interpolation need. A mixture of Gaussians is
+fitted to them along the way, so that it can also draw, if only roughly.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from figment.core.config import Scale, TrainConfig, check_range
 from figment.core.objective import Objective
-from figment.core.types import Batch, ImageSpec, Loss
+from figment.core.types import Batch, Condition, ImageSpec, Loss
 from figment.nets.codec import Decoder, Encoder
+from figment.nets.mixture import Mixture
 
 TRAIN = TrainConfig(batch_size=64, lr=1e-3, beta2=0.99, ema_half_life=10_000)
 
@@ -42,6 +45,8 @@ class Config:
     """Standard deviation of noise on the pictures that are encoded, in units of [-1, 1] images."""
     error: Literal["l1", "l2"] = "l1"
     """What is minimised: l1 keeps edges sharper, l2 gives the best PSNR."""
+    components: int = 40
+    """Gaussians of the mixture that pictures are drawn from; classes share them."""
 
     def __post_init__(self):
         check_range("family.width", self.width, 8, 1024)
@@ -50,14 +55,28 @@ class Config:
         check_range("family.code_channels", self.code_channels, 1, 64)
         check_range("family.code_noise", self.code_noise, 0, 1)
         check_range("family.noise", self.noise, 0, 2)
+        check_range("family.components", self.components, 1, 1000)
 
     @classmethod
     def preset(cls, scale: Scale) -> Config:
         return {"tiny": cls(width=16), "small": cls(), "base": cls(width=96, depth=2)}[scale]
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are drawn."""
+
+    temperature: float = 0.8
+    """Deviation of codes around the middle of their Gaussian, 1 as they were found; below 1 pictures are safer."""
+
+    CHOICES: ClassVar[Mapping[str, tuple[float, ...]]] = {"temperature": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)}
+
+    def __post_init__(self):
+        check_range("sampling.temperature", self.temperature, 0, 10)
+
+
 class AutoencoderModel(nn.Module):
-    """Encoder and decoder with the face Encodes."""
+    """Encoder, decoder and a mixture over codes with the faces Encodes and Generates."""
 
     def __init__(self, config: Config, spec: ImageSpec):
         super().__init__()
@@ -66,6 +85,9 @@ class AutoencoderModel(nn.Module):
         self.encoder = Encoder(spec.channels, config.code_channels, **sizes)
         self.standardize = nn.BatchNorm2d(config.code_channels, affine=False)
         self.decoder = Decoder(config.code_channels, spec.channels, (spec.height, spec.width), **sizes)
+        self.code_shape = (config.code_channels, -(-spec.height // 2**levels), -(-spec.width // 2**levels))
+        floor = max(config.code_noise, 0.01) ** 2  # finer than the noise there is nothing to know
+        self.prior = Mixture(math.prod(self.code_shape), config.components, spec.num_classes, floor=floor)
 
     def encode(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> codes (B, code_channels, h, w), each channel with mean 0 and deviation 1 over the dataset."""
@@ -73,6 +95,14 @@ class AutoencoderModel(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         return self.decoder(latents).float().clamp(-1, 1)
+
+    def noise_shape(self) -> tuple[int]:
+        return self.prior.noise_shape()
+
+    def generate(self, noise: Tensor, condition: Condition | None = None, settings: Sampling | None = None) -> Tensor:
+        labels = condition.labels if condition else None
+        codes = self.prior.draw(noise, labels, (settings or Sampling()).temperature)
+        return self.decode(codes.view(-1, *self.code_shape))
 
 
 class AutoencoderObjective(Objective[AutoencoderModel]):
@@ -84,6 +114,8 @@ class AutoencoderObjective(Objective[AutoencoderModel]):
         x, s, c = batch.images, self.config.noise, self.config.code_noise
         z = self.model.encode(x + s * torch.randn(x.shape).to(x) if s else x)
         noisy = z + c * torch.randn(z.shape).to(z) if self.training else z
+        if self.training:
+            self.model.prior.observe(z.detach().flatten(1), batch.condition.labels)
         error = self.model.decoder(noisy).float() - x
         squared = error.square().mean()
         psnr = 10 * torch.log10(4 / squared.detach().clamp_min(1e-10))  # the range of [-1, 1] is 2
@@ -91,7 +123,7 @@ class AutoencoderObjective(Objective[AutoencoderModel]):
 
 
 def build(config: Config, spec: ImageSpec) -> Objective:
-    """An autoencoder for pictures of this spec; it takes no notice of labels."""
+    """An autoencoder for pictures of this spec; only its mixture takes notice of labels."""
     return AutoencoderObjective(AutoencoderModel(config, spec), config)
 
 

@@ -4,7 +4,7 @@
     generator   min  -log D(G(z))                         (the non-saturating form of section 3)
 
 Two phases with an optimizer each; only the generator is shipped. Labels and attributes are shown to both players
-(Mirza and Osindero 2014).
+(Mirza and Osindero 2014). Other losses than these two are a setting.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from figment.core.config import Scale, TrainConfig, check_range
+from figment.core.errors import ConfigError
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase
-from figment.losses.adversarial import non_saturating_critic, non_saturating_generator
+from figment.losses.adversarial import Game, critic_loss, generator_loss
 from figment.nets.embeddings import ConditionEmbedding, drop_condition
 from figment.nets.mlp import plain_mlp
 
@@ -40,6 +41,10 @@ class Config:
     """Share of the critic's units that are hidden from it at a time, which keeps it from winning early."""
     condition_dropout: float = 0.1
     """Share of pictures shown without their label, so that both ways are learnt."""
+    loss: Game = "non_saturating"
+    """What the two minimise: minimax is the first idea, the others keep a gradient where the critic wins."""
+    label_smoothing: float = 0.0
+    """How far below 1 the critic's target for real pictures is, 0.1 for instance; hinge has no targets."""
 
     def __post_init__(self):
         check_range("family.width", self.width, 8, 8192)
@@ -47,6 +52,12 @@ class Config:
         check_range("family.latents", self.latents, 1, 4096)
         check_range("family.critic_dropout", self.critic_dropout, 0, 0.9)
         check_range("family.condition_dropout", self.condition_dropout, 0, 1)
+        check_range("family.label_smoothing", self.label_smoothing, 0, 0.5)
+        if self.label_smoothing and self.loss == "hinge":
+            raise ConfigError(
+                f"--family.label-smoothing {self.label_smoothing:g}: has no effect on hinge; leave it out, "
+                "or give --family.loss non_saturating"
+            )
 
     @classmethod
     def preset(cls, scale: Scale) -> Config:
@@ -68,7 +79,7 @@ class Generator(nn.Module):
         return (self.latents,)
 
     def generate(self, noise: Tensor, condition: Condition | None = None, settings: Any = None) -> Tensor:
-        vector = self.condition(condition, len(noise))
+        vector = self.condition(condition, len(noise)).to(noise.device)
         return self.net(torch.cat([noise, vector], 1)).float().tanh().view(-1, *self.spec.shape)
 
 
@@ -83,7 +94,8 @@ class Critic(nn.Module):
 
     def forward(self, images: Tensor, condition: Condition) -> Tensor:
         """(B, C, H, W) -> (B, 1)"""
-        hidden = torch.cat([images.flatten(1), self.condition(condition, len(images))], 1)
+        vector = self.condition(condition, len(images)).to(images.device)
+        hidden = torch.cat([images.flatten(1), vector], 1)
         for layer in self.net:
             hidden = layer(hidden)
             if isinstance(layer, nn.LeakyReLU):
@@ -107,12 +119,13 @@ class GanObjective(Objective[Generator]):
         fake = self._generate(batch.images, condition).detach()
         real_logits, fake_logits = self.critic(batch.images, condition), self.critic(fake, condition)
         stats = {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
-        return Loss({"adversarial": non_saturating_critic(real_logits, fake_logits)}, stats)
+        loss = critic_loss(self.config.loss, real_logits, fake_logits, self.config.label_smoothing)
+        return Loss({"adversarial": loss}, stats)
 
     def generator_loss(self, batch: Batch) -> Loss:
         condition = drop_condition(batch.condition, self.config.condition_dropout)
         fake = self._generate(batch.images, condition)
-        return Loss({"adversarial": non_saturating_generator(self.critic(fake, condition))})
+        return Loss({"adversarial": generator_loss(self.config.loss, self.critic(fake, condition))})
 
     def _generate(self, like: Tensor, condition: Condition) -> Tensor:
         noise = torch.randn(len(like), self.model.latents).to(like.device)

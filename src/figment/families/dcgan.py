@@ -1,0 +1,70 @@
+"""Deep convolutional GAN: the game of the textbook between two convolutional networks that batch norm keeps in step.
+
+    critic      min  -log D(x) - log(1 - D(G(z)))         (Goodfellow et al. 2014, equation 1)
+    generator   min  -log D(G(z))                         (section 3)
+
+Strided convolutions instead of pooling, batch norm in both players, ReLU and leaky ReLU, small first weights (Radford
+et al. 2016, section 3). The generator is told the label beside the noise, the critic compares it with what it sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from figment.core.config import Scale, TrainConfig
+from figment.core.objective import Objective
+from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase
+from figment.losses.adversarial import non_saturating_critic, non_saturating_generator
+from figment.nets.adversarial import ConvCritic, ConvGenerator, PlayersConfig
+from figment.nets.embeddings import drop_condition
+
+TRAIN = TrainConfig(batch_size=128, optimizer="adam", lr=4e-4, beta1=0.5, beta2=0.999, schedule="constant")
+
+
+@dataclass(frozen=True)
+class Config(PlayersConfig):
+    """Size of the two players."""
+
+    @classmethod
+    def preset(cls, scale: Scale) -> Config:
+        return {"tiny": cls(width=16, latents=32), "small": cls(), "base": cls(width=64, latents=128)}[scale]
+
+
+class DcganObjective(Objective[ConvGenerator]):
+    def __init__(self, model: ConvGenerator, critic: ConvCritic, config: Config):
+        super().__init__(model)
+        self.critic, self.config = critic, config
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase("critic", updates=("critic",), loss=self.critic_loss),
+            Phase("generator", updates=("model",), loss=self.generator_loss),
+        )
+
+    def critic_loss(self, batch: Batch) -> Loss:
+        fake, condition = self._drawn(batch)
+        # Each kind in a batch of its own, as the generator will be judged: mixed, the norms would be others then.
+        real_logits, fake_logits = self.critic(batch.images, condition), self.critic(fake.detach(), condition)
+        stats = {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
+        return Loss({"adversarial": non_saturating_critic(real_logits, fake_logits)}, stats)
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        fake, condition = self._drawn(batch)
+        return Loss({"adversarial": non_saturating_generator(self.critic(fake, condition))})
+
+    def _drawn(self, batch: Batch) -> tuple[Tensor, Condition]:
+        """As many pictures as there are real ones, and what both kinds show."""
+        condition = drop_condition(batch.condition, self.config.condition_dropout)
+        noise = torch.randn(len(batch), self.model.latents).to(batch.images.device)
+        return self.model.generate(noise, condition), condition
+
+
+def build(config: Config, spec: ImageSpec) -> Objective:
+    """A generator and its critic for pictures of this spec.
+
+    Raises DataError for pictures that are too small to be halved.
+    """
+    return DcganObjective(ConvGenerator(spec, config), ConvCritic(spec, config.width, "batch"), config)
