@@ -208,7 +208,7 @@ class Slow(Likely):
 
 
 class _Loaded:
-    family, digest, sampling = "likely", "12ab", None
+    family, digest, sampling, settings = "likely", "12ab", None, None
 
     def __init__(self, spec):
         self.model, self.spec = Likely(), spec

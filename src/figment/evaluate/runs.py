@@ -24,6 +24,7 @@ from figment.evaluate.passport import extractor_facts
 from figment.evaluate.published import score_against
 from figment.evaluate.reference import Pictures, Reference, reference_of, spread_rows
 from figment.evaluate.scores import Sides, score_sample
+from figment.nets.embeddings import KINDS, told_spec
 
 __all__ = [
     "Drawn",
@@ -121,7 +122,8 @@ def draw(loaded: LoadedModel, yardstick: Yardstick, progress: Progress = silent)
     if not isinstance(loaded.model, Generates):
         raise CapabilityError(f"a '{loaded.family}' draws no pictures to score")
     num = yardstick.num_fake
-    asked = asked_of(loaded.spec, yardstick.reference, num, yardstick.seed)
+    told = told_spec(loaded.spec, getattr(loaded.settings, "told", KINDS))
+    asked = asked_of(told, yardstick.reference, num, yardstick.seed)
     parts = [None if part is None else part.numpy() for part in (asked.labels, asked.attributes, asked.captions)]
     seeds = [mix(yardstick.seed, index) for index in range(num)]
     sampling = to_json(loaded.sampling) if loaded.sampling else None
