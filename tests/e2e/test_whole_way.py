@@ -396,6 +396,7 @@ def test_nothing_is_changed_by_looking(run, judge, tmp_path):
 def test_a_dry_run_says_what_a_build_does_and_writes_nothing(shapes, tmp_path):
     said = done("data", "build", shapes, "--out", tmp_path / "data", "--dry-run", "--json").json
     assert not list(tmp_path.iterdir())
+    assert set(said.pop("suggested")) == {"--borders.share 0.5", "--low-entropy.bits 1"}
     assert (
         said | {"dataset": str(tmp_path / "data")}
         == done("data", "build", shapes, "--out", tmp_path / "data", "--json").json

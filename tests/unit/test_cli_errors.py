@@ -77,7 +77,7 @@ VERBS_AND_FLAGS = {
     "data --fast": "say what to do with the data: figment data {build,report,",
     "train vae DATA NEW --setps 3": "unknown --setps; did you mean '--steps'? See 'figment train vae --help'",
     "train vae DATA NEW --train.lrr 3": "unknown --train.lrr; did you mean '--train.lr'? See 'figment train",
-    "train vae DATA NEW --family.net mlp": "unknown --family.net",
+    "train gan DATA NEW --family.net mlp": "unknown --family.net",
     "train vae DATA --ot P/new": "unknown --ot; did you mean '--out'?; missing: --out PATH. See",
     "make digits: NEW --minuts 3": "unknown --minuts; did you mean '--minutes'? See 'figment make SOURCE --help'",
     "demo --minuts 3": "unknown --minuts; did you mean '--minutes'? See 'figment demo --help'",

@@ -22,8 +22,9 @@ FLAGS = {
     "data restore": "",
     "train flow": "--data --out --scale --steps --minutes --seed --from --fresh",
     "sample RUN": "--out --animate --again --num --label --caption --seed --sampler",
-    "eval": "--data --metrics --num --judge --features --seed --reference --out",
+    "eval": "--data --metrics --num --judge --features --seed --reference --statistics --out",
     "compare": "--data --metrics --num --judge --features --seed --out",
+    "tune": "--data --by --num --milliseconds --dry-run --out",
     "check": "",
 }
 
