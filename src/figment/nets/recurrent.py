@@ -81,9 +81,8 @@ class PixelRecurrence(nn.Module):
             told = torch.zeros(())
             if self.outer is not None:
                 start = self.window + (row - 1) * self.row_size
-                above = (
-                    values[:, start : start + self.row_size] if row else torch.zeros_like(values[:, : self.row_size])
-                )
+                row_above = values[:, start : start + self.row_size]
+                above = row_above if row else torch.zeros_like(values[:, : self.row_size])
                 context, outer = self.outer(above[:, None], outer)
                 told, inner = context[:, 0], None
             for place in range(self.row_size):
