@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from figment.testing import digits_store
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+# A shell starts what runs in the background with Ctrl-C ignored; tests of interrupts need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
