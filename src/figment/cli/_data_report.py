@@ -14,7 +14,7 @@ from figment.data.index import ACCEPTED, Index
 from figment.data.pixels import decode_png, to_channels
 from figment.data.shards import ShardReader
 from figment.data.source import INDEX
-from figment.data.store import Store
+from figment.data.store import Store, spread_rows
 from figment.pages.data_report import Histogram, Sheet, write
 
 SHEET = 48  # pictures on a contact sheet, at most
@@ -55,8 +55,8 @@ def _sheets(store: Store, split: str, index: Index, shards: ShardReader) -> Iter
         groups = {split: [place for _, *place in found]}
     for title, places in groups.items():
         if places:
-            rows = np.linspace(0, len(places) - 1, min(len(places), SHEET, SHOWN // len(groups)))
-            pictures = [_picture(store, shards, *places[row]) for row in rows.round().astype(np.int64)]
+            rows = spread_rows(len(places), min(SHEET, SHOWN // len(groups)))
+            pictures = [_picture(store, shards, *places[row]) for row in rows]
             yield Sheet(title, encode_png(grid(np.stack(pictures), 12)), group=split, count=len(places))
 
 

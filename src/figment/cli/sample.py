@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from figment.core.checkpoint import LoadedModel
-    from figment.core.types import Condition, ImageSpec
+    from figment.core.types import Condition
 
 LONGEST_NAME = 60  # signs, of up to 4 bytes each where a name may have 255
 
@@ -195,25 +195,20 @@ def _draw(loaded: LoadedModel, order: Order, settings: Any, console: Console, ro
 def _grid(pixels: np.ndarray, loaded: LoadedModel, order: Order) -> np.ndarray:
     """All pictures as one, a column for each class or caption where they are few and take turns."""
     from figment.core.images import grid
+    from figment.evaluate.extract import asked_spec
 
-    turns = len(order.captions) or len(_told(loaded).classes) * (order.label == "all")
+    turns = len(order.captions) or len(asked_spec(loaded).classes) * (order.label == "all")
     return grid(pixels, turns if 2 <= turns <= 16 else None)
-
-
-def _told(loaded: LoadedModel) -> ImageSpec:
-    """The spec of what the run can be asked for: a network need not be told all that its dataset has."""
-    from figment.nets.embeddings import KINDS, told_spec
-
-    return told_spec(loaded.spec, getattr(loaded.settings, "told", KINDS))
 
 
 def _names(loaded: LoadedModel, order: Order) -> list[str]:
     """What each picture is asked to show, in one word or sentence; "" where that is left open."""
     from figment.core.images import interleave
+    from figment.evaluate.extract import asked_spec
 
     if order.captions:
         return [order.captions[turn] for turn in interleave(range(len(order.captions)), order.num)]
-    spec = _told(loaded)
+    spec = asked_spec(loaded)
     labels = _labels(spec.classes, order)
     return [spec.classes[one] if one >= 0 else "" for one in labels] if labels else [""] * order.num
 
@@ -227,8 +222,9 @@ def _condition(loaded: LoadedModel, order: Order) -> Condition | None:
 
     from figment.core.types import Condition
     from figment.data.captions import encode_captions
+    from figment.evaluate.extract import asked_spec
 
-    spec = _told(loaded)
+    spec = asked_spec(loaded)
     for caption in order.captions:
         if not caption.strip():
             raise ConfigError("--caption '': say what to draw, or leave --caption out")

@@ -22,8 +22,8 @@ from figment.core.errors import CapabilityError, ConfigError
 
 if TYPE_CHECKING:
     from figment.core.checkpoint import LoadedModel
-    from figment.evaluate.choosing import Scorer
     from figment.evaluate.tuning import Trial
+    from figment.train.fit import Scorer
 
 WIDTHS = (0.03, 0.05, 0.075, 0.10, 0.15, 0.20)  # of averages to try, relative to the length of the training
 
@@ -150,22 +150,21 @@ def _write_average(run: Path, loaded: LoadedModel, width: float) -> None:
 
 def _write_page(out: Path, bench: _Bench, trials: Sequence[Trial], best: Trial, command: str) -> None:
     """Curves of the score over each setting that is a number, the others as they were when it was tried."""
+    from figment.evaluate.tuning import chosen
     from figment.pages.run_report import Curve, write
 
-    by, first = bench.args.by, trials[0]
-    curves = []
+    by, curves = bench.args.by, []
     for name in dict.fromkeys(trial.changed for trial in trials if trial.changed):
         tried = [trial for trial in trials if trial.changed == name]
-        # The trial that these were changed from: the best of those before, which has a value of its own.
-        origin = min(trials[: trials.index(tried[0])], key=lambda trial: trial.badness, default=first)
+        origin = chosen(trials[: trials.index(tried[0])])  # which these were changed from
         points = [(getattr(trial.settings, name), bench.sign * trial.badness) for trial in [origin, *tried]]
         if all(isinstance(value, int | float) for value, _ in points):
             curves.append(Curve(f"{by}: {name}", "", {by: sorted(points)}, over=name))
     times = sorted((1e3 * trial.seconds, bench.sign * trial.badness) for trial in trials if trial.changed == "steps")
     curves += [Curve(f"{by}: time for a picture", "", {by: times}, over="milliseconds")] if times else []
-    chosen = {name: f"{value}" for name, value in to_json(best.settings).items() if value not in (None, "")}
+    facts = {name: f"{value}" for name, value in to_json(best.settings).items() if value not in (None, "")}
     out.parent.mkdir(parents=True, exist_ok=True)
-    write(out, title=f"Tuning {bench.args.run.name}", facts=chosen, curves=curves, commands=[command])
+    write(out, title=f"Tuning {bench.args.run.name}", facts=facts, curves=curves, commands=[command])
 
 
 def _answer(

@@ -7,10 +7,10 @@ from torch import Tensor
 
 def total(part: Tensor) -> Tensor:
     """The sum of every rank's `part`, which must have the same shape on all."""
+    if not are_several():
+        return part
     from torch import distributed
 
-    if not _shared():
-        return part
     summed = part.clone()
     distributed.all_reduce(summed)
     return summed
@@ -18,16 +18,17 @@ def total(part: Tensor) -> Tensor:
 
 def from_first(value: Tensor) -> Tensor:
     """The first rank's `value`, on every rank."""
+    if not are_several():
+        return value
     from torch import distributed
 
-    if not _shared():
-        return value
     received = value.clone()
     distributed.broadcast(received, src=0)
     return received
 
 
-def _shared() -> bool:
+def are_several() -> bool:
+    """Whether there are other ranks at all."""
     from torch import distributed
 
     return distributed.is_available() and distributed.is_initialized()

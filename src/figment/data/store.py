@@ -225,3 +225,8 @@ def _require_dataset(path: Path) -> None:
         raise DataError(f"{path}: is a plain folder, not a dataset; make one of it with: {build}")
     if not (path / INDEX).exists():
         raise DataError(f"{path}: its index.sqlite is missing; build it again with --fresh")
+
+
+def spread_rows(count: int, num: int) -> np.ndarray:
+    """At most `num` of `count` rows, evenly spread, (n,) int64."""
+    return np.linspace(0, count - 1, min(count, num)).round().astype(np.int64)

@@ -16,7 +16,7 @@ from figment.core.types import Condition, ImageSpec, Record, Sample
 from figment.data.batches import Batches
 from figment.data.pixels import to_channels
 from figment.data.source import resolve
-from figment.data.store import Store
+from figment.data.store import Store, spread_rows
 from figment.evaluate.cache import array_digest
 from figment.evaluate.extract import Eyes, Progress, silent
 
@@ -118,11 +118,6 @@ def _side(store: Store, eyes: Eyes, split: str, num: int, progress: Progress) ->
     rows = spread_rows(len(pixels), num)
     key = {"dataset": store.pixel_digest, "split": split, "rows": len(rows)}
     return eyes.see(np.asarray(pixels[rows]), labels[rows] if store.spec.classes else None, key, progress)
-
-
-def spread_rows(count: int, num: int) -> np.ndarray:
-    """At most `num` of `count` rows, evenly spread, (n,) int64."""
-    return np.linspace(0, count - 1, min(count, num)).round().astype(np.int64)
 
 
 def are_lossy(files: Sequence[str]) -> bool:

@@ -16,15 +16,14 @@ from figment.core.config import to_json
 from figment.core.errors import CapabilityError, DataError
 from figment.core.noise import mix
 from figment.core.types import Classifies, Condition, Denoises, Encodes, Generates, ImageSpec, Sample, Scores
-from figment.data.store import Store
+from figment.data.store import Store, spread_rows
 from figment.evaluate.cache import array_digest, remembered, remembered_json
 from figment.evaluate.classification import classification
-from figment.evaluate.extract import Eyes, Progress, bits_of, gathered, generate, rebuilt, sample_of, silent
+from figment.evaluate.extract import Eyes, Progress, asked_spec, bits_of, gathered, generate, rebuilt, sample_of, silent
 from figment.evaluate.passport import extractor_facts
 from figment.evaluate.published import score_against
-from figment.evaluate.reference import Pictures, Reference, reference_of, spread_rows
+from figment.evaluate.reference import Pictures, Reference, reference_of
 from figment.evaluate.scores import Sides, score_sample
-from figment.nets.embeddings import KINDS, told_spec
 
 __all__ = [
     "Drawn",
@@ -122,8 +121,7 @@ def draw(loaded: LoadedModel, yardstick: Yardstick, progress: Progress = silent)
     if not isinstance(loaded.model, Generates):
         raise CapabilityError(f"a '{loaded.family}' draws no pictures to score")
     num = yardstick.num_fake
-    told = told_spec(loaded.spec, getattr(loaded.settings, "told", KINDS))
-    asked = asked_of(told, yardstick.reference, num, yardstick.seed)
+    asked = asked_of(asked_spec(loaded), yardstick.reference, num, yardstick.seed)
     parts = [None if part is None else part.numpy() for part in (asked.labels, asked.attributes, asked.captions)]
     seeds = [mix(yardstick.seed, index) for index in range(num)]
     sampling = to_json(loaded.sampling) if loaded.sampling else None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,8 +19,7 @@ from figment.core.errors import DataError
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase
 from figment.losses.adversarial import non_saturating_critic, non_saturating_generator
-from figment.nets.adversarial import ConvGenerator, PlayersConfig, Trunk, Verdict
-from figment.nets.embeddings import drop_condition
+from figment.nets.adversarial import ConvGenerator, PlayersConfig, Trunk, Verdict, drawn
 
 TRAIN = TrainConfig(batch_size=128, optimizer="adam", lr=4e-4, beta1=0.5, beta2=0.999, schedule="constant")
 
@@ -69,7 +67,7 @@ class AcganObjective(Objective[ConvGenerator]):
         )
 
     def critic_loss(self, batch: Batch) -> Loss:
-        fake, condition = self._drawn(batch)
+        fake, condition = drawn(self.model, batch, self.config.condition_dropout)
         real_logits, real_classes = self.critic(batch.images, condition)
         fake_logits, fake_classes = self.critic(fake.detach(), condition)
         real_entropy, accuracy = naming(real_classes, batch.condition.labels)
@@ -82,17 +80,11 @@ class AcganObjective(Objective[ConvGenerator]):
         return Loss(terms, stats)
 
     def generator_loss(self, batch: Batch) -> Loss:
-        fake, condition = self._drawn(batch)
+        fake, condition = drawn(self.model, batch, self.config.condition_dropout)
         logits, classes = self.critic(fake, condition)
         entropy, accuracy = naming(classes, condition.labels)
         terms = {"adversarial": non_saturating_generator(logits), "class": self.config.class_weight * entropy}
         return Loss(terms, {"accuracy": accuracy})
-
-    def _drawn(self, batch: Batch) -> tuple[Tensor, Condition]:
-        """As many pictures as there are real ones, and what both kinds show."""
-        condition = drop_condition(batch.condition, self.config.condition_dropout)
-        noise = torch.randn(len(batch), self.model.latents).to(batch.images.device)
-        return self.model.generate(noise, condition), condition
 
 
 def naming(logits: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:

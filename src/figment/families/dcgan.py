@@ -11,15 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from figment.core.config import Scale, TrainConfig
 from figment.core.objective import Objective
-from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase
+from figment.core.types import Batch, ImageSpec, Loss, Phase
 from figment.losses.adversarial import non_saturating_critic, non_saturating_generator
-from figment.nets.adversarial import ConvCritic, ConvGenerator, PlayersConfig
-from figment.nets.embeddings import drop_condition
+from figment.nets.adversarial import ConvCritic, ConvGenerator, PlayersConfig, drawn
 
 TRAIN = TrainConfig(batch_size=128, optimizer="adam", lr=4e-4, beta1=0.5, beta2=0.999, schedule="constant")
 
@@ -45,21 +41,15 @@ class DcganObjective(Objective[ConvGenerator]):
         )
 
     def critic_loss(self, batch: Batch) -> Loss:
-        fake, condition = self._drawn(batch)
+        fake, condition = drawn(self.model, batch, self.config.condition_dropout)
         # Each kind in a batch of its own, as the generator will be judged: mixed, the norms would be others then.
         real_logits, fake_logits = self.critic(batch.images, condition), self.critic(fake.detach(), condition)
         stats = {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
         return Loss({"adversarial": non_saturating_critic(real_logits, fake_logits)}, stats)
 
     def generator_loss(self, batch: Batch) -> Loss:
-        fake, condition = self._drawn(batch)
+        fake, condition = drawn(self.model, batch, self.config.condition_dropout)
         return Loss({"adversarial": non_saturating_generator(self.critic(fake, condition))})
-
-    def _drawn(self, batch: Batch) -> tuple[Tensor, Condition]:
-        """As many pictures as there are real ones, and what both kinds show."""
-        condition = drop_condition(batch.condition, self.config.condition_dropout)
-        noise = torch.randn(len(batch), self.model.latents).to(batch.images.device)
-        return self.model.generate(noise, condition), condition
 
 
 def build(config: Config, spec: ImageSpec) -> Objective:

@@ -21,7 +21,8 @@ from figment.core.errors import ConfigError
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase
 from figment.losses.adversarial import Game, critic_loss, generator_loss
-from figment.nets.embeddings import ConditionEmbedding, drop_condition
+from figment.nets.adversarial import drawn
+from figment.nets.embeddings import ConditionEmbedding
 from figment.nets.mlp import plain_mlp
 
 TRAIN = TrainConfig(batch_size=128, optimizer="adam", lr=1e-3, beta1=0.5, beta2=0.999, schedule="constant")
@@ -115,21 +116,15 @@ class GanObjective(Objective[Generator]):
         )
 
     def critic_loss(self, batch: Batch) -> Loss:
-        condition = drop_condition(batch.condition, self.config.condition_dropout)
-        fake = self._generate(batch.images, condition).detach()
-        real_logits, fake_logits = self.critic(batch.images, condition), self.critic(fake, condition)
+        fake, condition = drawn(self.model, batch, self.config.condition_dropout)
+        real_logits, fake_logits = self.critic(batch.images, condition), self.critic(fake.detach(), condition)
         stats = {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
         loss = critic_loss(self.config.loss, real_logits, fake_logits, self.config.label_smoothing)
         return Loss({"adversarial": loss}, stats)
 
     def generator_loss(self, batch: Batch) -> Loss:
-        condition = drop_condition(batch.condition, self.config.condition_dropout)
-        fake = self._generate(batch.images, condition)
+        fake, condition = drawn(self.model, batch, self.config.condition_dropout)
         return Loss({"adversarial": generator_loss(self.config.loss, self.critic(fake, condition))})
-
-    def _generate(self, like: Tensor, condition: Condition) -> Tensor:
-        noise = torch.randn(len(like), self.model.latents).to(like.device)
-        return self.model.generate(noise, condition)
 
 
 def build(config: Config, spec: ImageSpec) -> Objective:

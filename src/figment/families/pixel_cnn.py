@@ -9,21 +9,20 @@ be kept, and the rest drawn to match.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from figment.core.config import Scale, TrainConfig, check_range
 from figment.core.errors import ConfigError
 from figment.core.objective import Objective
-from figment.core.types import Batch, Condition, ImageSpec, Loss
-from figment.losses.distributions import Likelihood, choosing, on_grid, parameters_of, refuse_grey, value_nats
-from figment.nets.embeddings import KINDS, ConditionEmbedding, Kind, drop_condition, told_spec
+from figment.core.types import ImageSpec
+from figment.families._autoregressive import PixelModel, PixelObjective, Sampling
+from figment.losses.distributions import Likelihood, parameters_of
+from figment.nets.embeddings import KINDS, Kind
 from figment.nets.masked import GatedPixelCnn
+
+__all__ = ["TRAIN", "Config", "Sampling", "build"]
 
 TRAIN = TrainConfig(batch_size=16, lr=1e-3, beta2=0.99, clip_norm=1.0)
 
@@ -58,76 +57,12 @@ class Config:
         return {"tiny": cls(width=16, depth=3, kernel=3), "small": cls(), "base": cls(width=96, depth=12)}[scale]
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How pictures are drawn."""
-
-    temperature: float = 1.0
-    """What the log probabilities of a value are divided by; below 1 likely values are drawn more often."""
-
-    CHOICES: ClassVar[Mapping[str, tuple[float, ...]]] = {"temperature": (0.8, 0.9, 0.95, 1.0)}
-
-    def __post_init__(self):
-        check_range("sampling.temperature", self.temperature, 0.01, 10)
-
-
-class PixelCnnModel(nn.Module):
-    """Masked network with the faces Generates and Scores; it also completes."""
-
-    def __init__(self, spec: ImageSpec, config: Config):
-        super().__init__()
-        self.spec = spec
-        self.kind: Likelihood = config.likelihood
-        self.condition = ConditionEmbedding(told_spec(spec, config.told), 2 * config.width)
-        sizes = {"width": config.width, "depth": config.depth, "kernel": config.kernel}
-        self.net = GatedPixelCnn(spec.shape, parameters_of(self.kind), self.condition.width, **sizes)
-
-    def nats(self, images: Tensor, condition: Condition | None) -> Tensor:
-        """-log p(x) of every value given those before it: (B, C, H, W) on the grid -> the same shape"""
-        return value_nats(self.kind, images, self.net(images, self.condition(condition, len(images))))
-
-    def bits_per_dim(self, images: Tensor, condition: Condition | None = None) -> Tensor:
-        """Exact."""
-        if self.kind == "bernoulli":
-            refuse_grey(images)
-        return self.nats(on_grid(self.kind, images), condition).flatten(1).mean(1) / math.log(2)
-
-    def noise_shape(self) -> tuple[int, int, int]:
-        return self.spec.shape
-
-    def generate(self, noise: Tensor, condition: Condition | None = None, settings: Sampling | None = None) -> Tensor:
-        return self.complete(noise, torch.zeros_like(noise, dtype=torch.bool), noise, condition, settings)
-
-    def complete(
-        self,
-        images: Tensor,
-        known: Tensor,
-        noise: Tensor,
-        condition: Condition | None = None,
-        settings: Sampling | None = None,
-    ) -> Tensor:
-        """Pictures (B, C, H, W) with what is known of them, and the rest drawn, row by row, to match what is before it.
-
-        known: bool, (H, W) or any shape that broadcasts to the pictures. What comes later than a gap is kept, but
-        cannot steer what is drawn into it: give the top of a picture rather than its foot.
-        """
-        temperature, known = (settings or Sampling()).temperature, known.expand_as(images)
-        choose = choosing(self.kind, noise, temperature, images, known)
-        return torch.where(known, images, self.net.fill(self.condition(condition, len(noise)), choose))
-
-
-class PixelCnnObjective(Objective[PixelCnnModel]):
-    def __init__(self, model: PixelCnnModel, config: Config):
-        super().__init__(model)
-        self.config = config
-
-    def loss(self, batch: Batch) -> Loss:
-        x = on_grid(self.config.likelihood, batch.images)
-        condition = drop_condition(batch.condition, self.config.condition_dropout, self.config.told)
-        nats = self.model.nats(x, condition).mean()
-        return Loss({"nats": nats}, {"nats_per_image": nats * x[0].numel(), "bits_per_dim": nats / math.log(2)})
-
-
 def build(config: Config, spec: ImageSpec) -> Objective:
     """A masked network for pictures of this spec."""
-    return PixelCnnObjective(PixelCnnModel(spec, config), config)
+
+    def net(condition_width: int) -> nn.Module:
+        sizes = {"width": config.width, "depth": config.depth, "kernel": config.kernel}
+        return GatedPixelCnn(spec.shape, parameters_of(config.likelihood), condition_width, **sizes)
+
+    model = PixelModel(spec, config.likelihood, config.told, 2 * config.width, net)
+    return PixelObjective(model, config.told, config.condition_dropout)

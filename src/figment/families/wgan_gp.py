@@ -14,15 +14,13 @@ from functools import partial
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from figment.core.config import Scale, TrainConfig, check_range
 from figment.core.errors import ConfigError
 from figment.core.objective import Objective
-from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase
+from figment.core.types import Batch, ImageSpec, Loss, Phase
 from figment.losses.adversarial import gradient_penalty, linear_generator, wasserstein_critic
-from figment.nets.adversarial import ConvCritic, ConvGenerator, PlayersConfig
-from figment.nets.embeddings import drop_condition
+from figment.nets.adversarial import ConvCritic, ConvGenerator, PlayersConfig, drawn
 
 TRAIN = TrainConfig(batch_size=64, optimizer="adam", lr=4e-4, beta1=0.0, beta2=0.9, schedule="constant")
 
@@ -73,7 +71,7 @@ class WganObjective(Objective[ConvGenerator]):
 
     def critic_loss(self, batch: Batch) -> Loss:
         self._clip()
-        fake, condition = self._drawn(batch)
+        fake, condition = drawn(self.model, batch, self.config.condition_dropout)
         real_logits, fake_logits = self.critic(batch.images, condition), self.critic(fake.detach(), condition)
         distance = wasserstein_critic(real_logits, fake_logits)
         terms = {"adversarial": distance}
@@ -86,7 +84,7 @@ class WganObjective(Objective[ConvGenerator]):
 
     def generator_loss(self, batch: Batch) -> Loss:
         self._clip()
-        fake, condition = self._drawn(batch)
+        fake, condition = drawn(self.model, batch, self.config.condition_dropout)
         return Loss({"adversarial": linear_generator(self.critic(fake, condition))})
 
     @torch.no_grad()
@@ -96,12 +94,6 @@ class WganObjective(Objective[ConvGenerator]):
             most = CLIP if self.config.clip is None else self.config.clip
             for weight in self.critic.parameters():
                 weight.clamp_(-most, most)
-
-    def _drawn(self, batch: Batch) -> tuple[Tensor, Condition]:
-        """As many pictures as there are real ones, and what both kinds show."""
-        condition = drop_condition(batch.condition, self.config.condition_dropout)
-        noise = torch.randn(len(batch), self.model.latents).to(batch.images.device)
-        return self.model.generate(noise, condition), condition
 
 
 def build(config: Config, spec: ImageSpec) -> Objective:

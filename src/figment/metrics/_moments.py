@@ -12,6 +12,8 @@ from functools import reduce
 
 import numpy as np
 
+from figment.core import ranks
+
 # Rows that a merge costs as much as: streams wait for as many before they merge.
 MERGE_ROWS = 512
 
@@ -99,9 +101,7 @@ def over_ranks(moments: Moments, device: str = "cpu") -> Moments:
     device: where the process group exchanges tensors ("cuda" for NCCL). It must have float64, which MPS lacks. Two sums
     over ranks: no rank holds more than one scatter besides its own.
     """
-    from torch import distributed
-
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not ranks.are_several():
         return moments
     head = _summed(np.append(moments.mean * moments.count, moments.count), device)
     count, mean = round(float(head[-1])), head[:-1] / head[-1]
@@ -111,8 +111,5 @@ def over_ranks(moments: Moments, device: str = "cpu") -> Moments:
 
 def _summed(array: np.ndarray, device: str) -> np.ndarray:
     import torch
-    from torch import distributed
 
-    tensor = torch.from_numpy(array).to(device)
-    distributed.all_reduce(tensor)
-    return tensor.cpu().numpy()
+    return ranks.total(torch.from_numpy(array).to(device)).cpu().numpy()

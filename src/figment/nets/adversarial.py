@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from figment.core.config import check_range
 from figment.core.errors import DataError
-from figment.core.types import Condition, ImageSpec
-from figment.nets.embeddings import ConditionEmbedding
+from figment.core.types import Batch, Condition, ImageSpec
+from figment.nets.embeddings import ConditionEmbedding, drop_condition
 
 Norm = Literal["batch", "none"]
 
@@ -40,6 +40,16 @@ class PlayersConfig:
         check_range("family.width", self.width, 4, 2048)
         check_range("family.latents", self.latents, 1, 4096)
         check_range("family.condition_dropout", self.condition_dropout, 0, 1)
+
+
+def drawn(generator: Any, batch: Batch, condition_dropout: float) -> tuple[Tensor, Condition]:
+    """As many generated pictures as `batch` has real ones, and what both kinds show.
+
+    generator: has the face Generates. The condition is left open in a share of the rows.
+    """
+    condition = drop_condition(batch.condition, condition_dropout)
+    noise = torch.randn(len(batch), *generator.noise_shape()).to(batch.images.device)
+    return generator.generate(noise, condition), condition
 
 
 class Grower(nn.Module):

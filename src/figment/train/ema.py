@@ -19,13 +19,17 @@ class Ema:
         self.half_life_images = half_life_images
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
 
-    @torch.no_grad()
     def update(self, model: nn.Module, seen_images: int, batch_size: int) -> None:
         """Move the average towards `model`, after a step that brought the count to `seen_images`."""
         half_life = min(self.half_life_images, 0.05 * seen_images)
-        keep = 0.5 ** (batch_size / half_life) if half_life > 0 else 0.0
-        mine, theirs = self.model.state_dict(), model.state_dict()
-        moving = [name for name, tensor in mine.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([mine[name] for name in moving], [theirs[name] for name in moving], 1 - keep)
-        for name in mine.keys() - set(moving):
-            mine[name].copy_(theirs[name])
+        move(self.model, model, keep=0.5 ** (batch_size / half_life) if half_life > 0 else 0.0)
+
+
+@torch.no_grad()
+def move(average: nn.Module, model: nn.Module, keep: float) -> None:
+    """average <- keep * average + (1 - keep) * model, weights and statistics; what counts, such as steps, is copied."""
+    mine, theirs = average.state_dict(), model.state_dict()
+    moving = [name for name, tensor in mine.items() if tensor.is_floating_point()]
+    torch._foreach_lerp_([mine[name] for name in moving], [theirs[name] for name in moving], 1 - keep)
+    for name in mine.keys() - set(moving):
+        mine[name].copy_(theirs[name])

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -46,8 +46,11 @@ KEEP = 2
 TIMED_STEPS = 20
 UNTIMED_STEPS = 4
 
-# (averaged model, the run's engine) -> scores of what it draws; the first one decides which step is the best.
-Scorer = Callable[[nn.Module, Engine], Mapping[str, float]]
+
+class Scorer(Protocol):
+    """Scores of what a model draws, by the settings of its family; the first one is what a choice is made by."""
+
+    def __call__(self, model: nn.Module, engine: Engine, settings: Any = None) -> Mapping[str, float]: ...
 
 
 def build_objective(run: RunConfig) -> Objective:

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from figment.core.checkpoint import verify
 from figment.core.errors import CheckpointError
+from figment.train.ema import move
 
 WIDTHS = (0.05, 0.10)  # what the paper tracks
 FOLDER = "averages"
@@ -44,15 +44,9 @@ class PowerEma:
         self.gamma = exponent(sigma_rel)
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
 
-    @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Move the average towards `model` as it is after `step` steps, counted from 1."""
-        keep = (1 - 1 / step) ** (self.gamma + 1)
-        mine, theirs = self.model.state_dict(), model.state_dict()
-        moving = [name for name, tensor in mine.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([mine[name] for name in moving], [theirs[name] for name in moving], 1 - keep)
-        for name in mine.keys() - set(moving):
-            mine[name].copy_(theirs[name])
+        move(self.model, model, keep=(1 - 1 / step) ** (self.gamma + 1))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from figment.core.config import TrainConfig
@@ -14,7 +13,7 @@ from figment.core.images import encode_png, grid, interleave, to_uint8
 from figment.core.noise import noise
 from figment.core.types import Batch, Condition, Generates, ImageSpec
 from figment.data.batches import Batches
-from figment.data.store import Store
+from figment.data.store import Store, spread_rows
 from figment.train.trainer import Trainer
 
 VALIDATION_IMAGES = 1000
@@ -53,9 +52,8 @@ def held_out_batches(store: Store, train: TrainConfig) -> list[Batch]:
     if not store.counts.get(split):
         return []
     batch_size, batches = train.batch_size, Batches(store, split, train.batch_size)
-    count = min(len(batches), VALIDATION_IMAGES)
-    rows = np.linspace(0, len(batches) - 1, count).round().astype(np.int64)
-    return [batches.take(rows[low : low + batch_size]) for low in range(0, count, batch_size)]
+    rows = spread_rows(len(batches), VALIDATION_IMAGES)
+    return [batches.take(rows[low : low + batch_size]) for low in range(0, len(rows), batch_size)]
 
 
 def sample_condition(spec: ImageSpec, count: int, held_out: Sequence[Batch] = ()) -> Condition:
