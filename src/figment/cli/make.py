@@ -128,9 +128,10 @@ def _train(plan: Plan, run: Path, store: Any, console: Console) -> str:
 
 def _sample(plan: Plan, run: Path, grid: Path, console: Console) -> list[str]:
     """Draw a grid of the run; the command that does, where its family draws pictures."""
-    from figment.cli.sample import Order, sample
+    from figment.cli.sample import sample
     from figment.core.checkpoint import load_model
     from figment.core.types import Generates
+    from figment.evaluate.order import Order
 
     loaded = load_model(run)
     if not isinstance(loaded.model, Generates):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, make_dataclass
+from dataclasses import asdict, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,37 +18,16 @@ import tyro
 from figment.cli._console import Console
 from figment.cli._parse import parse, split_first
 from figment.core import plugins
-from figment.core.errors import CapabilityError, CheckpointError, ConfigError, DataError, FigmentError, did_you_mean
+from figment.core.errors import CapabilityError, CheckpointError, ConfigError, DataError, FigmentError
+from figment.evaluate.order import Order, condition_of, names_of
 from figment.version import VERSION
 
 if TYPE_CHECKING:
     import numpy as np
 
     from figment.core.checkpoint import LoadedModel
-    from figment.core.types import Condition
 
 LONGEST_NAME = 60  # signs, of up to 4 bytes each where a name may have 255
-
-
-@dataclass(frozen=True)
-class Order:
-    """Which pictures to draw: `num` of them, of the seeds from `seed` on; label: a class, "all" in turn, or "none".
-
-    captions: what they show, in turn; "all" then leaves the label open.
-    """
-
-    num: int
-    label: str
-    seed: int
-    captions: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        if self.num < 1:
-            raise ConfigError(f"--num {self.num}: give a number of at least 1")
-
-    @property
-    def seeds(self) -> list[int]:
-        return list(range(self.seed, self.seed + self.num))
 
 
 def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
@@ -83,7 +62,7 @@ def sample(loaded: LoadedModel, out: Path, order: Order, settings: Any, console:
     from figment.core.images import write_png
 
     is_grid = _is_png(out)
-    pixels, names = _draw(loaded, order, settings, console), _names(loaded, order)
+    pixels, names = _draw(loaded, order, settings, console), names_of(loaded, order)
     recipe = _recipe(loaded, order, settings)
     if is_grid:
         write_png(out, _grid(pixels, loaded, order), recipe | {"seeds": order.seeds})
@@ -104,7 +83,7 @@ def animate(loaded: LoadedModel, out: Path, order: Order, settings: Any, console
     if out.suffix.lower() != ".gif":
         raise ConfigError(f"--out {out}: --animate moves; give a .gif file")
     with console.progress("animate") as advance:
-        frames, shown = way(loaded.model, order.seeds, _condition(loaded, order), settings, advance)
+        frames, shown = way(loaded.model, order.seeds, condition_of(loaded, order), settings, advance)
     write_gif(out, _grid(frames, loaded, order), shown, _recipe(loaded, order, settings) | {"seeds": order.seeds})
     console.say(f"{out}: {order.num} pictures in {len(shown) - 1} steps, seeds {order.seeds[0]} to {order.seeds[-1]}")
     return {"out": str(out), "num": order.num, "files": [str(out)]}
@@ -186,7 +165,7 @@ def _draw(loaded: LoadedModel, order: Order, settings: Any, console: Console, ro
         raise CapabilityError(
             f"a '{loaded.family}' draws no pictures; give a run of a family that generates, such as flow"
         )
-    seeds, condition = order.seeds[rows], _condition(loaded, order)
+    seeds, condition = order.seeds[rows], condition_of(loaded, order)
     with console.progress("sample") as advance:
         asked = condition and condition[rows]
         return gathered(generate(loaded.model, seeds, asked, settings), advance, len(seeds))
@@ -199,64 +178,6 @@ def _grid(pixels: np.ndarray, loaded: LoadedModel, order: Order) -> np.ndarray:
 
     turns = len(order.captions) or len(asked_spec(loaded).classes) * (order.label == "all")
     return grid(pixels, turns if 2 <= turns <= 16 else None)
-
-
-def _names(loaded: LoadedModel, order: Order) -> list[str]:
-    """What each picture is asked to show, in one word or sentence; "" where that is left open."""
-    from figment.core.images import interleave
-    from figment.evaluate.extract import asked_spec
-
-    if order.captions:
-        return [order.captions[turn] for turn in interleave(range(len(order.captions)), order.num)]
-    spec = asked_spec(loaded)
-    labels = _labels(spec.classes, order)
-    return [spec.classes[one] if one >= 0 else "" for one in labels] if labels else [""] * order.num
-
-
-def _condition(loaded: LoadedModel, order: Order) -> Condition | None:
-    """The labels and captions asked for; None where nothing can be.
-
-    Raises ConfigError for a label or caption that this run cannot be asked for.
-    """
-    import torch
-
-    from figment.core.types import Condition
-    from figment.data.captions import encode_captions
-    from figment.evaluate.extract import asked_spec
-
-    spec = asked_spec(loaded)
-    for caption in order.captions:
-        if not caption.strip():
-            raise ConfigError("--caption '': say what to draw, or leave --caption out")
-        if not spec.caption_bytes:
-            raise ConfigError(f"--caption '{caption}': this model was trained without captions; leave --caption out")
-        if len(caption.encode()) > spec.caption_bytes:
-            told = f"{len(caption.encode())} bytes of UTF-8, this model reads {spec.caption_bytes}"
-            raise ConfigError(f"--caption '{caption}': {told}; give a shorter one")
-    labels = _labels(spec.classes, order)
-    if labels is None and not order.captions:
-        return None
-    rows = encode_captions(_names(loaded, order), spec.caption_bytes).copy() if order.captions else None
-    return Condition(
-        labels=None if labels is None else torch.tensor(labels),
-        captions=None if rows is None else torch.from_numpy(rows),
-    )
-
-
-def _labels(classes: tuple[str, ...], order: Order) -> list[int] | None:
-    """The classes asked for, one a picture; None for a model without classes."""
-    from figment.core.images import interleave
-
-    label = "none" if order.captions and order.label == "all" else order.label
-    if not classes:
-        if label not in ("all", "none"):
-            raise ConfigError(f"--label {label}: this model was trained without labels; leave --label out")
-        return None
-    if label == "none":
-        return [-1] * order.num
-    if label != "all" and label not in classes:
-        raise ConfigError(f"--label {label}: no such class{did_you_mean(label, classes)}")
-    return interleave(range(len(classes)) if label == "all" else [classes.index(label)], order.num)
 
 
 def _folder_name(label: str) -> str:

@@ -34,7 +34,23 @@ FOLDERS = {
 }
 
 # Packages that are not part of the core installation, and the extra that brings each.
-EXTRAS = {"tensorboard": "track", "pyarrow": "parquet"}
+EXTRAS = {
+    "tensorboard": "track",
+    "pyarrow": "parquet",
+    "datasets": "hub",
+    "diffusers": "hub",
+    "transformers": "hub",
+    "httpx": "crawl",
+    "protego": "crawl",
+    "selectolax": "crawl",
+    "pydicom": "medical",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "ray": "cluster",
+}
 
 
 @dataclass(frozen=True)

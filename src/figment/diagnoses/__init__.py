@@ -1,0 +1,1 @@
+"""One file a sickness of training that the doctor can name."""

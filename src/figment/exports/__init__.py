@@ -1,0 +1,1 @@
+"""One file a target: carry a trained run to where figment is not."""
