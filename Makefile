@@ -49,5 +49,5 @@ $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.core
-	$(PIP) --editable '.[track,hub,parquet,privacy,crawl,medical,serve,export,cluster,dev]'
+	$(PIP) --editable '.[track,hub,parquet,privacy,crawl,medical,serve,export,dev]'
 	@touch $@

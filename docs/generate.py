@@ -94,7 +94,8 @@ def _rows(head: list[str], rows: list[list[str]]) -> str:
 
 def _settings(argument: str, page: Path) -> str:
     kind, name = argument.split("/")
-    before = {"families": "--family.", "features": "--features."}.get(kind, f"--{name.replace('_', '-')}.")
+    before = {"families": "--family.", "features": "--features.", "edits": "--edit."}
+    before = before.get(kind, f"--{name.replace('_', '-')}.")
     config = plugins.load(kind, name).Config
     scales = ("tiny", "small", "base") if hasattr(config, "preset") else ()
     rows = []
@@ -122,7 +123,9 @@ def _table(subject: str, page: Path) -> str:
         return _rows(["verb", "what it does"], [[_link(f"docs/verbs/{k}.md", page, k), v] for k, v in about.items()])
     kinds, rows = [kind.__name__ for kind in CAPABILITIES], []
     for name in plugins.names("families"):
-        module, spec = plugins.load("families", name), ImageSpec(3, 32, 32, classes=("cat", "dog"))
+        module, takes = plugins.load("families", name), plugins.constant("families", name, "TAKES") or ()
+        frames, paired = 2 if "frames" in takes else 1, "pairs" in takes
+        spec = ImageSpec(3, 32, 32, classes=("cat", "dog"), frames=frames, paired=paired)
         with tempfile.TemporaryDirectory() as folder:
             able = capabilities(module.build(tiny_settings(name, spec, Path(folder)), spec).model)
         each = ["yes" if kind in able else "" for kind in kinds]

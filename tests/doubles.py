@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from figment.core.objective import Objective
-from figment.core.types import Batch, Loss, Phase
+from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase
 from figment.losses.perceptual import BACKBONE, HEADS
+from figment.samplers import Sampling, draw
 
 
 class Mean(nn.Module):
@@ -96,3 +97,38 @@ def random_lpips(folder: Path) -> dict[str, str]:
     for name, weights in ((BACKBONE, backbone), (HEADS, heads)):
         torch.save(weights, folder / name)
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (BACKBONE, HEADS)}
+
+
+class Patterns:
+    """Pictures that are a mean, its own for each class, plus smooth patterns, each as loud as normal noise says.
+
+    The best denoiser is linear and exact, so this is a perfectly trained model with the faces Denoises and Generates.
+    """
+
+    sigma_min, sigma_max = 0.01, 50.0
+    spec = ImageSpec(3, 8, 8, classes=("dark", "red"))
+
+    def __init__(self):
+        across = torch.linspace(0, torch.pi, 8)
+        waves = [torch.cos(a * across)[:, None] * torch.cos(b * across) for a in range(2) for b in range(2)]
+        chance = torch.Generator().manual_seed(0)
+        hues = torch.randn(4, 3, generator=chance)
+        rows = torch.stack([(hue[:, None, None] * wave).flatten() for hue, wave in zip(hues, waves, strict=True)])
+        self.axes = torch.linalg.qr(rows.T).Q.T  # (4, 192), of unit length
+        self.variances = torch.tensor([4.0, 2.0, 1.0, 0.5])
+        means = torch.tensor([[-0.5, -0.5, -0.5], [0.4, -0.3, -0.3], [0.0, 0.0, 0.0]])  # the last one: no class
+        self.means = means[:, :, None, None].expand(3, 3, 8, 8)
+
+    def denoise(self, noisy: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
+        open_rows = torch.full((len(noisy),), -1)
+        labels = open_rows if condition is None or condition.labels is None else condition.labels
+        mean = self.means[labels]
+        share = self.variances / (self.variances + sigma[:, None] ** 2)
+        along = (noisy - mean).flatten(1) @ self.axes.T
+        return mean + ((share * along) @ self.axes).view_as(mean)
+
+    def noise_shape(self) -> tuple[int, int, int]:
+        return self.spec.shape
+
+    def generate(self, noise: Tensor, condition: Condition | None = None, settings=None) -> Tensor:
+        return draw(self, noise, condition, settings or Sampling()).clamp(-1, 1)

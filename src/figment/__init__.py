@@ -7,7 +7,7 @@ from typing import Any
 
 from figment.version import VERSION
 
-__all__ = ["load"]
+__all__ = ["from_pretrained", "load", "save_pretrained"]
 
 __version__ = VERSION
 
@@ -22,3 +22,37 @@ def load(path: str | Path) -> Any:
     from figment.core.checkpoint import load_model
 
     return load_model(Path(path)).model
+
+
+def from_pretrained(name: str | Path) -> Any:
+    """The trained model in a folder, or under that name on the Hugging Face hub, from where its `model/` is fetched.
+
+    >>> model = figment.from_pretrained("someone/digits")         # doctest: +SKIP
+    """
+    if Path(name).exists():
+        return load(name)
+    from figment.core.errors import CheckpointError, MissingExtra
+
+    try:
+        from huggingface_hub import snapshot_download
+    except ModuleNotFoundError:
+        raise MissingExtra(f"from_pretrained('{name}')", "hub") from None
+    try:
+        return load(snapshot_download(str(name), allow_patterns=["model/*"]))
+    except (OSError, ValueError) as error:
+        said = str(error).partition("\n")[0]
+        raise CheckpointError(f"{name}: is no folder here, and the hub does not give it ({said})") from None
+
+
+def save_pretrained(run: str | Path, folder: str | Path) -> None:
+    """Copy the shippable half of a run to `folder`, where `from_pretrained` finds it.
+
+    Raises CheckpointError where the run has no whole model.
+    """
+    import shutil
+
+    from figment.core.checkpoint import load_model
+
+    load_model(Path(run))
+    source = Path(run) / "model" if (Path(run) / "model").is_dir() else Path(run)
+    shutil.copytree(source, Path(folder) / "model", dirs_exist_ok=True)

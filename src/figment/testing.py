@@ -24,9 +24,9 @@ from figment.core.checkpoint import load_model, write_model
 from figment.core.config import Augment, from_json, to_json
 from figment.core.engine import Engine, seeded
 from figment.core.errors import DataError, FigmentError
-from figment.core.images import to_float
+from figment.core.images import to_float, write_png
 from figment.core.noise import following, noise
-from figment.core.types import Condition, Encodes, Extractor, Generates, ImageSpec, Sample, capabilities
+from figment.core.types import Condition, Encodes, Extractor, Generates, ImageSpec, Sample, Translates, capabilities
 from figment.data.build import BuildConfig, build
 from figment.data.store import Store
 from figment.samplers._exact import Gaussian
@@ -40,11 +40,42 @@ SPECS = (
     ImageSpec(4, 16, 12, classes=("cat", "dog")),
     ImageSpec(3, 32, 32, classes=("cat",), attributes=("age",)),
 )
+FRAMES = 4  # of the clips, for families that take those
 
 
 def digits_store(folder: Path) -> Store:
     """scikit-learn's digits as a dataset in `folder`; made once."""
     return build(["digits:"], folder / "digits", BuildConfig())
+
+
+def store_for(name: str, folder: Path) -> Store:
+    """A dataset that a family can learn from: the digits, in pairs with their negatives where it takes those, or drawn
+    figures that move where it takes clips."""
+    if _takes("pairs", name):
+        return _pairs_store(folder)
+    if not _takes("frames", name):
+        return digits_store(folder)
+    moving = {"shapes": {"frames": FRAMES, "size": 16, "figures": 1}}
+    return build(["shapes:100"], folder / "clips", BuildConfig(sources=moving))
+
+
+def specs_for(name: str) -> tuple[ImageSpec, ...]:
+    """The sizes that a family must take or refuse."""
+    if _takes("pairs", name):
+        return tuple(replace(spec, paired=True) for spec in SPECS)
+    return tuple(replace(spec, frames=FRAMES) for spec in SPECS) if _takes("frames", name) else SPECS
+
+
+def _takes(what: str, name: str) -> bool:
+    return what in (plugins.constant("families", name, "TAKES") or ())  # type: ignore[operator]
+
+
+def _pairs_store(folder: Path) -> Store:
+    pictures = digits_store(folder).images("train")[:200]
+    for half, change in (("given", np.array), ("drawn", lambda picture: 255 - picture)):
+        for number, picture in enumerate(pictures):
+            write_png(folder / "halves" / half / f"{number}.png", change(picture), {})
+    return build([f"pairs:{folder / 'halves'}"], folder / "pairs", BuildConfig(sources={"pairs": {"given": "given"}}))
 
 
 def tiny_settings(name: str, spec: ImageSpec, folder: Path) -> Any:
@@ -128,7 +159,7 @@ def _configs(module: Any) -> Iterator[Any]:
 def check_family_builds(name: str, folder: Path) -> None:
     """Every shape is built, and gives pictures or features of the right size, or is refused with a FigmentError."""
     module = plugins.load("families", name)
-    for spec in SPECS:
+    for spec in specs_for(name):
         try:
             with seeded(0):
                 objective = module.build(tiny_settings(name, spec, folder), spec)
@@ -139,27 +170,30 @@ def check_family_builds(name: str, folder: Path) -> None:
         for phase in objective.phases():
             for part in phase.updates:
                 assert list(objective.get_submodule(part).parameters()), f"phase {phase.name} updates no weights"
-        images = torch.zeros(3, *spec.shape)
+        images = torch.zeros(3, *([spec.frames] if spec.frames > 1 else []), *spec.shape)
         with torch.no_grad():
             if isinstance(model, Generates):
                 drawn = model.generate(noise([0, 1, 2], model), _condition(spec, 3))
                 assert drawn.shape == images.shape, f"generate gave {tuple(drawn.shape)} for {spec}"
                 assert drawn.abs().max() <= 1, "generate left [-1, 1]"
+            if isinstance(model, Translates):
+                assert model.translate(images).shape == images.shape, "translate(x) changed the shape"
             if isinstance(model, Encodes):
                 assert model.decode(model.encode(images)).shape == images.shape, "decode(encode(x)) changed the shape"
 
 
 def check_family_learns(name: str, folder: Path) -> None:
     """A short training on real digits stays finite, and lowers the loss of a family that has just one."""
-    losses = _train(name, digits_store(folder), folder / "learns", steps=60)
+    store = store_for(name, folder)
+    losses = _train(name, store, folder / "learns", steps=60)
     assert np.isfinite(losses).all()
-    if _objective(name, digits_store(folder).spec, folder).has_validation:
+    if _objective(name, store.spec, folder).has_validation:
         assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:3]), f"the loss went from {losses[0]} to {losses[-1]}"
 
 
 def check_family_resumes(name: str, folder: Path) -> None:
     """Stopped after 5 of 12 steps and taken up by a fresh trainer, a run ends with the same bits, loaded ones too."""
-    store = digits_store(folder)
+    store = store_for(name, folder)
     _train(name, store, folder / "whole", steps=12)
     _train(name, store, folder / "parts", steps=12, stop_after=5)
     torch.manual_seed(999)  # whatever else was drawn in between must not matter
@@ -174,17 +208,26 @@ def check_family_resumes(name: str, folder: Path) -> None:
 
 def check_family_rows(name: str, folder: Path) -> None:
     """A picture of a seed is the same alone and in a batch, within one grey level."""
-    model, spec = _objective(name, SPECS[0], folder).model.eval(), SPECS[0]
+    spec = specs_for(name)[0]
+    model = _objective(name, spec, folder).model.eval()
     for parameter in model.parameters():  # weights that start at 0 would hide a mixture of rows
         torch.nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(1))
+    condition = _condition(spec, 4)
+    if isinstance(model, Translates):
+        check_translation_rows(model, torch.rand(4, *spec.shape, generator=torch.Generator().manual_seed(2)) * 2 - 1)
     if not isinstance(model, Generates):
         return
-    condition = _condition(spec, 4)
     with torch.no_grad():
         together = model.generate(noise(range(4), model), condition)
         apart = torch.cat([model.generate(noise([row], model), condition[row : row + 1]) for row in range(4)])
     assert (together - apart).abs().max() <= 2 / 255, "a picture depends on what else is in its batch"
     assert together.std(0).max() > 0, "all seeds give the same picture"
+
+
+@torch.no_grad()
+def check_translation_rows(model: Translates, images: Tensor) -> None:
+    together, apart = model.translate(images), torch.cat([model.translate(image[None]) for image in images])
+    assert (together - apart).abs().max() <= 2 / 255, "a translation depends on what else is in its batch"
 
 
 def check_sampler(name: str, folder: Path) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import random
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image, ImageDraw
 
+from figment.data.store import Store
 from tests.processes import Processes
+
+if TYPE_CHECKING:
+    from tests.serving import Served
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,3 +51,15 @@ def draw_shapes(folder: Path, number: int = 12, size: int = 16) -> Path:
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of two classes with twelve coloured pictures of 16x16 each."""
     return draw_shapes(tmp_path_factory.mktemp("shapes") / "shapes")
+
+
+@pytest.fixture(scope="session")
+def served(digits: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server over a flow, a gan and a dataset that tests may label."""
+    from tests.serving import serving, tiny_runs
+
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copytree(digits.path, folder / "digits", ignore=shutil.ignore_patterns("judges"))
+    with serving(tiny_runs(folder, digits.path), [folder / "digits"], folder / "state") as server:
+        server.wait_ready()
+        yield server

@@ -54,18 +54,20 @@ def test_a_familys_help_has_its_own_settings_with_its_own_defaults():
     assert "(default: 16)" in " ".join(done("train", "gan", "--scale", "tiny", "--help").out.replace("│", " ").split())
 
 
+def seconds(*words: str) -> float:
+    """User and system time of a whole Python process, its own start included."""
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
+
+
 @pytest.mark.parametrize("words", ["--help", "list families", "train --help", "data build --help"])
 def test_help_takes_less_than_a_third_of_a_second_of_processor_time(words):
-    """User and system time of the whole process, Python's own start included; the best of three, or the first below."""
-
-    def seconds() -> float:
-        process = subprocess.Popen([sys.executable, "-m", "figment", *words.split()], stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        return usage.ru_utime + usage.ru_stime
-
-    assert any(seconds() < 0.3 for _ in range(3))
+    """The best of three, or the first below; a machine on which Python with its parser starts slowly is given more."""
+    limit = max(0.3, 5 * min(seconds("-c", "import tyro") for _ in range(2)))
+    assert any(seconds("-m", "figment", *words.split()) < limit for _ in range(3))
 
 
 # Exit codes.
@@ -233,11 +235,11 @@ def test_a_plugin_that_breaks_its_contract_fails_its_check(tmp_path, monkeypatch
     (tmp_path / "lazy-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: lazy\nVersion: 1\n")
     (tmp_path / "lazy-1.dist-info/entry_points.txt").write_text("[figment.steps]\nlazy = lazy_step\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    plugins._foreign.cache_clear()
+    plugins.forget()
     try:
         answer = figment("check", "lazy")
     finally:
-        plugins._foreign.cache_clear()
+        plugins.forget()
     assert answer.complaint == (
         "steps/lazy fails 1 checks: has the contract's signature; mend the plugin and check again"
     )

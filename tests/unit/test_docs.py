@@ -134,12 +134,13 @@ def _flags(words: tuple[str, ...], generator: ModuleType) -> set[str]:
     verb = words[0] if words else ""
     if verb not in VERBS:
         return {"--help", "--version"}
-    two = [verb, words[1]] if verb in ("data", "train") and len(words) > 1 and words[1].islower() else [verb]
+    names = verb in ("data", "plan", "train", "edit") and re.match("[a-z]", " ".join(words[1:]))
+    two = [verb, words[1]] if names else [verb]
     two += [word for place, word in enumerate(words) if "--features" in words[max(0, place - 1) : place + 1]]
     text, code = generator.printed(" ".join(["figment", *two, "--help"]))
     assert code == 0, text
     flags = {"--json", "--help", *re.findall(r"--[a-z][\w.-]*", text)}
-    if verb == "sample":
+    if verb in ("sample", "edit"):
         files = [plugins.source_file("families", name) for name in plugins.names("families")]
         files.append(plugins.folder("samplers") / "__init__.py")  # of all families that denoise
         classes = [node for file in files if file for node in ast.parse(file.read_text("utf-8")).body]
@@ -194,11 +195,11 @@ def _install(
         (site / file).parent.mkdir(parents=True, exist_ok=True)
         (site / file).write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(str(site))
-    plugins._foreign.cache_clear()
+    plugins.forget()
     yield kind, name
     for module in [module for module in sys.modules if module.startswith(package)]:
         del sys.modules[module]
-    plugins._foreign.cache_clear()
+    plugins.forget()
 
 
 def test_there_is_an_example_of_every_kind_of_plugin():

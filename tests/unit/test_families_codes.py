@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import distributed, multiprocessing
 from torch.nn import functional as F
 
 from figment.core.checkpoint import write_model
@@ -15,7 +14,7 @@ from figment.core.engine import seeded
 from figment.core.errors import CapabilityError, ConfigError, DataError
 from figment.core.noise import noise
 from figment.core.types import Batch, Condition, ImageSpec
-from figment.families import autoencoder, token_prior, vae, vqvae
+from figment.families import _codebook, autoencoder, token_prior, vae, vqvae
 from figment.losses import quantize
 from figment.nets.mixture import Mixture
 from figment.nets.transformer import CodeTransformer
@@ -36,8 +35,8 @@ def around_corners(count, seed=0):
 
 def started(codes=4, channels=2, **settings):
     """A codebook whose clustering is done, at the corners."""
-    codebook = vqvae.Codebook(codes, channels, on_sphere=False, **settings)
-    codebook.vectors.copy_(CORNERS), codebook.sums.copy_(CORNERS), codebook.batches.fill_(vqvae.START)
+    codebook = _codebook.Codebook(codes, channels, on_sphere=False, **settings)
+    codebook.vectors.copy_(CORNERS), codebook.sums.copy_(CORNERS), codebook.batches.fill_(_codebook.START)
     return codebook
 
 
@@ -66,7 +65,7 @@ def test_the_encoder_is_pulled_to_its_codes():
 
 
 def test_the_codebook_is_the_closed_form_of_its_running_means():
-    codebook, keep = started(), vqvae.DECAY
+    codebook, keep = started(), _codebook.DECAY
     batches = [around_corners(size, seed) for seed, size in enumerate((40, 41, 42, 43, 44))]
     for points, _ in batches:
         codebook.observe(points)
@@ -88,10 +87,10 @@ def test_a_code_that_nothing_is_near_begins_again():
 
 
 def test_a_codebook_begins_with_clusters():
-    codebook = vqvae.Codebook(4, 2, on_sphere=False)
+    codebook = _codebook.Codebook(4, 2, on_sphere=False)
     points = around_corners(400)[0]
     with seeded(1):
-        for _ in range(vqvae.START):
+        for _ in range(_codebook.START):
             assert not codebook.ready
             codebook.observe(points)
     assert codebook.ready
@@ -101,33 +100,11 @@ def test_a_codebook_begins_with_clusters():
 
 
 def test_angles_alone_count_on_the_sphere():
-    codebook = vqvae.Codebook(16, 3, on_sphere=True)
+    codebook = _codebook.Codebook(16, 3, on_sphere=True)
     rows = torch.randn(50, 3, generator=source())
     assert torch.allclose(codebook.vectors.square().mean(1), torch.ones(16), atol=1e-4)
     by_angle = F.cosine_similarity(rows[:, None], codebook.vectors[None], dim=2).argmax(1)
     assert torch.equal(codebook.codes_of(codebook.limited(7 * rows)), by_angle)
-
-
-def _rank(rank, folder):
-    torch.set_num_threads(1)
-    store = distributed.FileStore(f"{folder}/store", 2)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    torch.manual_seed(rank)
-    codebook = started()
-    codebook.observe(around_corners(40)[0][rank * 20 : rank * 20 + 20])
-    torch.save(codebook.vectors, f"{folder}/{rank}")
-    distributed.destroy_process_group()
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # quicker by seconds than fresh interpreters
-def test_ranks_learn_one_codebook(tmp_path):
-    """Two halves of a batch on two ranks are the batch."""
-    multiprocessing.start_processes(_rank, (str(tmp_path),), nprocs=2, start_method="fork")
-    first, second = (torch.load(tmp_path / str(rank), weights_only=True) for rank in range(2))
-    alone = started()
-    alone.observe(around_corners(40)[0])
-    assert torch.equal(first, second)
-    assert torch.allclose(first, alone.vectors, atol=1e-6)
 
 
 def test_perplexity_counts_the_codes_in_use():
@@ -137,7 +114,7 @@ def test_perplexity_counts_the_codes_in_use():
 
 @pytest.mark.parametrize("levels", vqvae.LEVELS.values(), ids=str)
 def test_every_level_is_reached_and_every_code_is_a_point(levels):
-    grid = vqvae.Grid(levels)
+    grid = _codebook.Grid(levels)
     sweep = torch.linspace(-12, 12, 2001)[:, None].expand(-1, len(levels))
     rounded = grid.vectors_of(grid.codes_of(grid.limited(sweep)))
     assert [len(column.unique()) for column in rounded.T] == list(levels)

@@ -249,10 +249,10 @@ def foreign_metric(tmp_path, monkeypatch):
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: brightness-metric\nVersion: 1\n")
     (about / "entry_points.txt").write_text("[figment.metrics]\nbrightness = brightness_metric\n")
     monkeypatch.syspath_prepend(tmp_path)
-    plugins._foreign.cache_clear()
+    plugins.forget()
     yield "brightness"
     monkeypatch.undo()
-    plugins._foreign.cache_clear()
+    plugins.forget()
 
 
 def test_a_metric_of_another_package_that_gives_nan_is_left_out(foreign_metric):

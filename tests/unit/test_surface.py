@@ -20,11 +20,19 @@ FLAGS = {
     "data report": "--out",
     "data split": "--val --test",
     "data restore": "",
-    "train flow": "--data --out --scale --steps --minutes --seed --from --fresh",
+    "data propose": "--accept --num",
+    "data protect": "--out --faces --fill --regions",
+    "plan": "--data --minutes --scale",
+    "train flow": "--data --out --key --scale --steps --minutes --seed --from --fresh",
     "sample RUN": "--out --animate --again --num --label --caption --seed --sampler",
+    "edit denoise": "--out --label --caption --seed --num --mask --style",
     "eval": "--data --metrics --num --judge --features --seed --reference --statistics --out",
     "compare": "--data --metrics --num --judge --features --seed --out",
     "tune": "--data --by --num --milliseconds --dry-run --out",
+    "serve": "--data --port --host --token --state",
+    "doctor": "--data --num --rollback",
+    "audit": "--data --num --seed",
+    "export": "--to --out --fresh",
     "check": "",
 }
 
@@ -32,7 +40,7 @@ WORDS = {"sample RUN": "sample"}  # what is typed for the help where it differs
 
 
 def test_the_public_names_are_these():
-    assert figment.__all__ == ["load"]
+    assert figment.__all__ == ["from_pretrained", "load", "save_pretrained"]
     own = {
         name
         for name, value in vars(figment).items()
@@ -62,7 +70,8 @@ def test_importing_this_does_not_import_torch(name):
 
 
 def test_the_verbs_are_these():
-    assert VERBS == ("demo", "make", "data", "train", "sample", "eval", "compare", "tune", "list", "check")
+    life = ("demo", "make", "data", "plan", "train", "sample", "edit", "eval", "compare", "tune", "serve")
+    assert (*life, "doctor", "audit", "export", "list", "check") == VERBS
 
 
 @pytest.mark.parametrize("verb", FLAGS)

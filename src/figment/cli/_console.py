@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from figment.core import ranks
+from figment.core.errors import FigmentError
+
 REPORT = "report.html"  # the page of a dataset, of a run, and of all that `make` made
 
 Advance = Callable[[int, "int | None", str], None]
@@ -18,20 +21,26 @@ PLAIN_SECONDS = 10.0
 
 
 class Console:
-    """With `as_json`, standard output is left to the one JSON answer."""
+    """With `as_json`, standard output is left to the one JSON answer; a quiet one leaves speaking to another rank."""
 
-    def __init__(self, *, as_json: bool):
-        self.as_json = as_json
+    def __init__(self, *, as_json: bool, quiet: bool = False):
+        self.as_json, self.quiet = as_json, quiet
 
     def say(self, text: str) -> None:
         """A result, for people."""
+        if self.quiet:
+            return
         print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
     def warn(self, text: str) -> None:
+        if self.quiet:
+            return
         print(f"warning: {text}", file=sys.stderr, flush=True)
 
     def fail(self, text: str, code: int) -> int:
         """One line on standard error (and a JSON error where JSON was asked for); returns the exit code."""
+        if self.quiet:
+            return code
         line = " ".join(text.split())
         print(f"figment: {line}", file=sys.stderr, flush=True)
         if self.as_json:
@@ -44,7 +53,9 @@ class Console:
 
         Yields a function of (done, total or None, note).
         """
-        if sys.stderr.isatty():
+        if self.quiet:
+            yield lambda done, total, note="": None
+        elif sys.stderr.isatty():
             with _bar(title) as advance:
                 yield advance
         else:
@@ -52,7 +63,10 @@ class Console:
 
     @contextlib.contextmanager
     def graceful_stop(self) -> Iterator[Callable[[], bool]]:
-        """The first Ctrl-C or SIGTERM only sets the flag that the yielded function reads; the second is final."""
+        """The first Ctrl-C or SIGTERM only sets the flag that the yielded function reads; the second is final.
+
+        Among several ranks none is: torchrun sends one of its own after a Ctrl-C, and kills who does not end in time.
+        """
         asked = False
 
         def ask(number: int, frame: object) -> None:
@@ -60,7 +74,7 @@ class Console:
             asked = True
             self.warn("stopping after this step; everything is being saved")
             for one, handler in before.items():
-                signal.signal(one, handler)
+                signal.signal(one, signal.SIG_IGN if ranks.are_announced() else handler)
 
         before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -68,6 +82,19 @@ class Console:
         finally:
             for one, handler in before.items():
                 signal.signal(one, handler)
+
+    @contextlib.contextmanager
+    def one_voice(self) -> Iterator[None]:
+        """Of what goes wrong inside, the first rank to notice tells, and the others end without a word."""
+        try:
+            yield
+        except KeyboardInterrupt:  # which all have agreed upon
+            raise
+        except BaseException as error:
+            self.quiet = not ranks.speaks_first()
+            if self.quiet and not isinstance(error, FigmentError | OSError):
+                raise SystemExit(1) from None
+            raise
 
     @contextlib.contextmanager
     def not_vital(self, page: Path) -> Iterator[None]:

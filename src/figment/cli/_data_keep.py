@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from figment.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from figment.data.keys import Lock
+    from figment.data.store import Store
+
+PASSPHRASE = "FIGMENT_PASSPHRASE"  # the variable that programs without a terminal give it in
 
 
 def _word(name: str) -> Any:
@@ -47,7 +51,7 @@ def export(argv: Sequence[str], console: Console) -> dict[str, Any]:
 @dataclass(frozen=True)
 class Seal:
     folder: Annotated[Path, tyro.conf.Positional, _word("FOLDER")]
-    """Dataset, or another folder, to seal."""
+    """Dataset, run, or another folder, to seal."""
     out: Path
     """New file to write."""
     key: Path | None = None
@@ -57,7 +61,7 @@ class Seal:
 
 
 def seal(argv: Sequence[str], console: Console) -> dict[str, Any]:
-    """Encrypt a dataset into one file, with a passphrase, a key file, or for somebody's public key."""
+    """Encrypt a dataset or a run into one file, with a passphrase, a key file, or for somebody's public key."""
     args = parse(Seal, argv, verb="data seal", about=seal.__doc__ or "")
     from figment.data.keys import KeyFile, PublicKey
     from figment.data.sealing import seal as write
@@ -87,25 +91,47 @@ class Open:
 def unseal(argv: Sequence[str], console: Console) -> dict[str, Any]:
     """Decrypt a sealed file into a folder; one that was changed or cut off is refused whole."""
     args = parse(Open, argv, verb="data open", about=unseal.__doc__ or "")
-    from figment.data.keys import KeyFile, PublicKey, is_pem
     from figment.data.sealing import open_sealed
 
     if not args.file.is_file():
         raise DataError(f"{args.file}: no such file; give one that 'figment data seal' has made")
-    if args.key:
-        lock: Lock = PublicKey(args.key) if is_pem(args.key) else KeyFile(args.key)
-    else:
-        lock = _passphrase(twice=False)
-    number = open_sealed(args.file, args.out, lock)
+    number = open_sealed(args.file, args.out, _lock(args.key))
     console.say(f"{args.out}: {number} files opened")
     return {"out": str(args.out), "files": number}
 
 
+def store_at(path: Path, key: Path | None) -> Store:
+    """The dataset in a folder, or in a sealed file, which is opened in memory.
+
+    key: as for `figment data open`. Raises ConfigError for a key to what is not sealed.
+    """
+    from figment.data.sealed_store import SealedStore
+    from figment.data.sealing import is_sealed
+    from figment.data.store import Store
+
+    if is_sealed(path):
+        return SealedStore(path, _lock(key))
+    if key:
+        raise ConfigError(f"--key {key}: {path} is not sealed; leave it out")
+    return Store(path)
+
+
+def _lock(key: Path | None) -> Lock:
+    """What opens a sealed file: a key file, a private RSA key, or the passphrase where neither is given."""
+    from figment.data.keys import KeyFile, PublicKey, is_pem
+
+    if key is None:
+        return _passphrase(twice=False)
+    return PublicKey(key) if is_pem(key) else KeyFile(key)
+
+
 def _passphrase(*, twice: bool) -> Lock:
-    """Asked for in a terminal, else the first line of standard input."""
+    """From the environment, else asked for in a terminal, else the first line of standard input."""
     from figment.data.keys import Passphrase
 
-    if not sys.stdin.isatty():
+    if PASSPHRASE in os.environ:
+        text = os.environ[PASSPHRASE]
+    elif not sys.stdin.isatty():
         text = sys.stdin.readline().rstrip("\r\n")
     else:
         text = getpass.getpass("Passphrase: ")

@@ -33,7 +33,10 @@ def write_data_report(path: Path, store: Store) -> None:
             path,
             title=store.path.resolve().name,
             card=store.card,
-            sheets=[sheet for split in store.counts for sheet in _sheets(store, split, index, shards)],
+            sheets=[
+                *(sheet for split in store.counts for sheet in _sheets(store, split, index, shards)),
+                *_leaks(store, index, shards),
+            ],
             histograms=[Histogram("Brightness", "mean grey level", edges.tolist(), counts.tolist())],
             balance=store.card["balance"],
             rejected=store.rejected(),
@@ -58,6 +61,21 @@ def _sheets(store: Store, split: str, index: Index, shards: ShardReader) -> Iter
             rows = spread_rows(len(places), min(SHEET, SHOWN // len(groups)))
             pictures = [_picture(store, shards, *places[row]) for row in rows]
             yield Sheet(title, encode_png(grid(np.stack(pictures), 12)), group=split, count=len(places))
+
+
+def _leaks(store: Store, index: Index, shards: ShardReader) -> Iterator[Sheet]:
+    """Held-out pictures and, beside each, its copy on the training side."""
+    pairs = store.card.get("leaks", {}).get("pairs", {})
+    pictures = []
+    for copy, held_out in list(pairs.items())[: SHEET // 2]:
+        for key in (held_out, copy):
+            place = next(index.query("select shard, offset, length from images where key = ?", key))
+            pictures.append(_picture(store, shards, *place))
+    if pictures:
+        note = "side by side: the held-out picture, then its copy"
+        yield Sheet(
+            "Copies across the source's own split", encode_png(grid(np.stack(pictures), 12)), "Leaks", note=note
+        )
 
 
 def _picture(store: Store, shards: ShardReader, shard: str, offset: int, length: int) -> np.ndarray:

@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figment.cli._console import Console
+from figment.core import ranks
 from figment.core.errors import ConfigError, FigmentError, did_you_mean
 from figment.version import VERSION
 
 # In the order of a project's life, which is the order of the help.
-VERBS = ("demo", "make", "data", "train", "sample", "eval", "compare", "tune", "list", "check")
+VERBS = (
+    *("demo", "make", "data", "plan", "train", "sample", "edit", "eval", "compare", "tune"),
+    *("serve", "doctor", "audit", "export", "list", "check"),
+)
 
 # What the operating system may refuse without it being anybody's bug.
 REFUSALS = {
@@ -37,7 +41,7 @@ REFUSALS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    console = Console(as_json="--json" in argv)
+    console = Console(as_json="--json" in argv, quiet=ranks.are_announced() and os.environ["RANK"] != "0")
     argv = [word for word in argv if word != "--json"]
     code = 0
     try:
@@ -84,6 +88,8 @@ def _dispatch(argv: list[str], console: Console) -> None:
     if verb not in VERBS:
         near = did_you_mean(verb, VERBS)
         raise ConfigError(f"no verb '{verb}'{near}{'' if near.endswith('?') else '.'} See 'figment --help'")
+    if verb != "train" and ranks.are_announced():
+        raise ConfigError(f"figment {verb} is the work of one process: give the command without torchrun")
     answer = importlib.import_module(f"figment.cli.{verb}").main(rest, console)
     if answer is not None and console.as_json:
         print(json.dumps(answer, ensure_ascii=False))

@@ -110,8 +110,11 @@ def yardstick_of(args: Measure, features: Any, console: Console) -> tuple[Yardst
     if _is_plain_folder(args.data):
         return _yardstick_in(args, features, console), None
     from figment.data.store import Store
+    from figment.evaluate.runs import are_of_real_pictures
 
     store = Store(args.data)
+    if features is None and are_of_real_pictures(args.metrics):  # which no judge looks at
+        features = plugins.load("features", "pixels").Config()
     if features is None:
         extractor: Extractor = judge_for(store, None, console)
     else:
@@ -189,14 +192,17 @@ def measured(path: Path, yardstick: Yardstick, store: Any, console: Console) -> 
 def _drawn_by(path: Path, yardstick: Yardstick, console: Console) -> tuple[str, Drawn]:
     """(family, pictures) of a run, drawn now if need be, or of a folder of anyone's pictures."""
     from figment.core.checkpoint import load_model
+    from figment.core.types import Translates
     from figment.evaluate.reference import pictures_in
-    from figment.evaluate.runs import draw, require_spec, show
+    from figment.evaluate.runs import are_of_real_pictures, draw, require_spec, show, undrawn
 
     is_run = (path / "config.json").exists() or not path.is_dir()
     if not is_run:
         return "pictures", show(pictures_in(path, yardstick.spec), yardstick)
     loaded = load_model(path)
     require_spec(loaded.spec, path, yardstick.spec)
+    if are_of_real_pictures(yardstick.metrics) and not isinstance(loaded.model, Translates):
+        return loaded.family, undrawn(loaded, yardstick)
     with console.progress("sample") as advance:
         return loaded.family, draw(loaded, yardstick, lambda done, total: advance(done, total, ""))
 
@@ -204,13 +210,13 @@ def _drawn_by(path: Path, yardstick: Yardstick, console: Console) -> tuple[str, 
 def _classification(path: Path, store: Any) -> dict[str, Any] | None:
     """{"family", "classification"} of a run that draws no pictures; None for what does."""
     from figment.core.checkpoint import load_model
-    from figment.core.types import Generates
+    from figment.core.types import Generates, Translates
     from figment.evaluate.runs import classify_held_out, require_fit
 
     if store is None or not (path / "config.json").exists():
         return None
     loaded = load_model(path)
-    if isinstance(loaded.model, Generates):
+    if isinstance(loaded.model, Generates | Translates):
         return None
     require_fit(loaded, path, store)
     return {"family": loaded.family, "classification": classify_held_out(loaded, store)}

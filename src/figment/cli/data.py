@@ -1,9 +1,11 @@
-"""Make a dataset of pictures, look at it, change what is in it, keep it: build, report, split, restore, export, seal.
+"""Make a dataset of pictures, look at it, change it, keep it: build, report, split, propose, protect, export, seal.
 
 figment data build SOURCE... --out DATASET [--size 32|48x64] [--skip STEP] [--SOURCE.x v] [--STEP.x v] [--dry-run]
 figment data report DATASET [--out report.html]
 figment data split DATASET [--val 0.1] [--test 0.1]
 figment data restore DATASET KEY...
+figment data propose DATASET [--accept 0.95] [--num 20]
+figment data protect DATASET --out DATASET [--fill solid|pixelate|noise] [--regions FILE.json]
 figment data export DATASET --to folder|webdataset|parquet --out PATH
 figment data seal FOLDER --out FILE [--key FILE | --to PUBLIC.pem]
 figment data open FILE --out FOLDER [--key FILE | --key PRIVATE.pem]
@@ -29,7 +31,7 @@ from figment.core.errors import ConfigError, did_you_mean
 Words = Annotated[tuple[str, ...], tyro.conf.Positional]
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
 
-WAYS = ("build", "report", "split", "restore", "export", "seal", "open")
+WAYS = ("build", "report", "split", "restore", "propose", "protect", "export", "seal", "open")
 
 
 def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
@@ -45,6 +47,14 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
         from figment.cli import _data_keep
 
         return {"export": _data_keep.export, "seal": _data_keep.seal, "open": _data_keep.unseal}[way](rest, console)
+    if way == "propose":
+        from figment.cli._data_propose import propose
+
+        return propose(rest, console)
+    if way == "protect":
+        from figment.cli._data_protect import protect
+
+        return protect(rest, console)
     return {"build": build, "report": report, "split": split, "restore": restore}[way](rest, console)
 
 
@@ -76,7 +86,19 @@ def build(argv: Sequence[str], console: Console) -> dict[str, Any]:
                 args.sources, args.out, config, progress=lambda done, total: advance(done, total, ""), fresh=args.fresh
             )
     leave_page(made, console)
+    _warn_of_leaks(made.card.get("leaks"), console)
     return _answer(args.out, made.spec, made.counts, made.rejected(), console)
+
+
+def _warn_of_leaks(leaks: Any, console: Console) -> None:
+    """What of the training side is held out as well, by the source's own split."""
+    if leaks and leaks["refused"] + leaks["kept"]:
+        key, held_out = next(iter(leaks["pairs"].items()))
+        console.warn(
+            f"the source's own split leaks: {leaks['refused'] + leaks['kept']} copies of held-out pictures, of which "
+            f"{leaks['refused']} were refused and {leaks['kept']} stay, such as {key}, like {held_out}; the report "
+            "shows them"
+        )
 
 
 def leave_page(store: Any, console: Console, *, anew: bool = False) -> None:
@@ -238,4 +260,5 @@ def restore(argv: Sequence[str], console: Console) -> dict[str, Any]:
     store = Store(args.dataset)
     store.restore(args.keys)
     leave_page(store, console, anew=True)
+    _warn_of_leaks(store.card.get("leaks"), console)
     return _answer(args.dataset, store.spec, store.counts, store.rejected(), console)

@@ -1,6 +1,7 @@
 """Draw pictures with a trained run, each carrying the recipe that made it.
 
 --out FILE.png writes one grid; --out FOLDER writes <label or caption>/<seed>.png at the model's own size.
+Of a run that draws clips, FILE.png is a film strip, a row a clip, and FILE.gif a grid that moves.
 --animate --out FILE.gif writes the way from noise to pictures.
 --again PICTURE.png draws a picture, or a grid of them, once more from its recipe.
 """
@@ -59,13 +60,19 @@ def sample(loaded: LoadedModel, out: Path, order: Order, settings: Any, console:
     """Draw and write; returns the verb's JSON answer."""
     import numpy as np
 
-    from figment.core.images import write_png
+    from figment.cli._animate import write_gif
+    from figment.core.images import FRAME_MS, write_png
 
-    is_grid = _is_png(out)
+    is_gif = loaded.spec.frames > 1 and out.suffix.lower() == ".gif"
+    is_grid = not is_gif and _is_png(out)
     pixels, names = _draw(loaded, order, settings, console), names_of(loaded, order)
     recipe = _recipe(loaded, order, settings)
-    if is_grid:
-        write_png(out, _grid(pixels, loaded, order), recipe | {"seeds": order.seeds})
+    if is_gif:
+        shown = [FRAME_MS] * loaded.spec.frames
+        write_gif(out, _grid(pixels, loaded, order), shown, recipe | {"seeds": order.seeds})
+        files = [out]
+    elif is_grid:
+        write_png(out, _sheet(pixels, loaded, order), recipe | {"seeds": order.seeds})
         files = [out]
     else:
         files = [out / _folder_name(name) / f"{seed}.png" for name, seed in zip(names, order.seeds, strict=True)]
@@ -107,7 +114,7 @@ def again(loaded: LoadedModel, picture: Path, out: Path, console: Console) -> di
     recipe = read_recipe(picture)
     order, settings, place = _order_of(recipe, picture, loaded)
     if place is None:
-        pixels = _grid(_draw(loaded, order, settings, console), loaded, order)
+        pixels = _sheet(_draw(loaded, order, settings, console), loaded, order)
     else:  # among those that it was drawn with: in another batch, sums are rounded in another order
         first = place // CHUNK * CHUNK
         pixels = _draw(loaded, order, settings, console, slice(first, first + CHUNK))[place - first]
@@ -157,7 +164,7 @@ def _is_png(out: Path) -> bool:
 
 
 def _draw(loaded: LoadedModel, order: Order, settings: Any, console: Console, rows: slice = slice(None)) -> np.ndarray:
-    """Some rows of what is ordered: uint8 (N, H, W, C)."""
+    """Some rows of what is ordered: uint8 (N, H, W, C), or (N, T, H, W, C) of clips."""
     from figment.core.types import Generates
     from figment.evaluate.extract import gathered, generate
 
@@ -169,6 +176,15 @@ def _draw(loaded: LoadedModel, order: Order, settings: Any, console: Console, ro
     with console.progress("sample") as advance:
         asked = condition and condition[rows]
         return gathered(generate(loaded.model, seeds, asked, settings), advance, len(seeds))
+
+
+def _sheet(pixels: np.ndarray, loaded: LoadedModel, order: Order) -> np.ndarray:
+    """All pictures as one that stands still; of clips each as a row, from its first frame to its last."""
+    from figment.core.images import grid
+
+    if pixels.ndim == 5:
+        return grid(pixels.reshape(-1, *pixels.shape[2:]), pixels.shape[1])
+    return _grid(pixels, loaded, order)
 
 
 def _grid(pixels: np.ndarray, loaded: LoadedModel, order: Order) -> np.ndarray:

@@ -15,7 +15,8 @@ import tyro
 
 from figment.cli._console import REPORT, Console
 from figment.cli._parse import parse, peek, split_first, wants_help
-from figment.core import plugins
+from figment.cli._visits import Visits
+from figment.core import plugins, ranks
 from figment.core.config import Scale, check_range
 from figment.core.errors import ConfigError
 
@@ -47,10 +48,18 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
     check_range("minutes", args.minutes, 0, MOST_MINUTES)
     if args.steps and args.minutes:
         raise ConfigError("--steps and --minutes: give one of them, not both")
-    from figment.data.store import Store
+    with ranks.joined(), console.one_voice():
+        answer = _train(family, args, console, shlex.join(["figment", "train", *argv]))
+        return answer if ranks.is_first() else None
+
+
+def _train(family: str, args: Any, console: Console, command: str) -> dict[str, Any]:
+    from figment.cli._data_keep import store_at
     from figment.train.run import DataPin, RunConfig
 
-    store = Store(args.data)
+    store = store_at(args.data, args.key)
+    if args.train.score_every and store.path.is_file():
+        raise ConfigError("--train.score-every: keeps a judge beside the dataset, which is sealed; leave it out")
     asked = RunConfig(
         family=family,
         settings=args.family,
@@ -62,8 +71,7 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
         minutes=0.0 if args.steps else (args.minutes or DEFAULT_MINUTES),
         start=str(args.from_ or ""),
     )
-    command = shlex.join(["figment", "train", *argv])
-    return train(args.out, asked, store, console, fresh=args.fresh, command=command)
+    return train(args.out, asked, store, console, fresh=args.fresh and not ranks.is_restart(), command=command)
 
 
 def train(
@@ -73,24 +81,28 @@ def train(
 
     command: as it was typed, for the run's report.
     """
+    from figment.data.captions import told_side
     from figment.train.fit import fit
     from figment.train.run import open_run, read_run
 
-    run = open_run(folder, asked, fresh=fresh)
+    run = ranks.decided(lambda: open_run(folder, asked, fresh=fresh))
+    if run.train.augment.flip and (told := told_side(store.captions("train"))):
+        console.warn(f"--train.augment.flip: mirrors pictures and not what is said of them, such as '{told}'")
     scorer = _scorer(asked, store, console) if run.train.score_every else None
-    report, steps = None, run.steps
+    report, steps, visits = None, run.steps, Visits(folder, console)
     kept = console.keeping("what was saved before is kept")
     with kept, console.progress(f"train {run.family}") as advance, console.graceful_stop() as stopping:
         for report in fit(folder, run, store, warn=console.warn, stopping=stopping, scorer=scorer, fresh=fresh):
             steps = steps or read_run(folder).steps
             losses = ", ".join(f"{name} {value:.4g}" for name, value in report.values.items() if name.endswith("/loss"))
             advance(report.step, steps, f"{losses}, {asked.train.batch_size / report.seconds:.0f} images/s")
+            visits.after(report.step, steps)
     if report is None:
         console.say(f"{folder}: already trained, {read_run(folder).steps} steps; more with a larger --steps")
     else:
         console.say(f"{folder}: trained {report.step} steps, {report.seen_images} images seen")
     page = folder / REPORT
-    if report is not None or not page.exists():
+    if ranks.is_first() and (report is not None or not page.exists()):
         with console.not_vital(page):
             from figment.cli._report import write_run_report
 
@@ -109,7 +121,8 @@ def _scorer(asked: RunConfig, store: Any, console: Console) -> Any:
         plugins.require("metrics", metric)
     if not isinstance(build_objective(asked).model, Generates):
         raise ConfigError(f"--train.score-every: a '{asked.family}' draws no pictures to score; leave it out")
-    return scorer_of(store, judge_for(store, None, console), asked.train.score_by, asked.train.score_num)
+    judge = ranks.after_first(lambda: judge_for(store, None, console))
+    return scorer_of(store, judge, asked.train.score_by, asked.train.score_num)
 
 
 def _args(module: Any, preset: Any) -> type:
@@ -122,8 +135,9 @@ def _args(module: Any, preset: Any) -> type:
     return make_dataclass(
         "Train",
         [
-            ("data", Annotated[Path, tyro.conf.arg(help="Dataset, as 'figment data build' made it.")]),
+            ("data", Annotated[Path, tyro.conf.arg(help="Dataset that 'figment data build' made, sealed or not.")]),
             ("out", Annotated[Path, tyro.conf.arg(help="Run folder to make, or to go on with.")]),
+            ("key", *option(Path | None, None, "Key file, or private RSA key, of a dataset that is sealed.")),
             (
                 "scale",
                 *option(Scale, "small", "One dial for the size of the model; --family.x then changes one setting."),

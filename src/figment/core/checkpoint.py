@@ -169,8 +169,12 @@ def load_model(path: Path) -> LoadedModel:
     model = family.build(settings, spec).model
     try:
         model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise CheckpointError(f"{folder}: the weights do not fit the family '{config['family']}' ({error})") from None
+    except RuntimeError:  # which lists every tensor
+        odd = sorted(model.state_dict().keys() ^ tensors.keys()) or ["the shape of one"]
+        raise CheckpointError(
+            f"{folder}: the weights do not fit the family '{config['family']}' of this figment {VERSION} "
+            f"({len(odd)} tensors differ, such as {odd[0]}); the run is of figment {config['figment']}, train it anew"
+        ) from None
     model.eval().requires_grad_(False)
     return LoadedModel(model, config["family"], settings, spec, config["sha256"], config["facts"], sampling)
 

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from figment.core import ranks
+from figment.core.engine import whole_batch
 
 Change = Literal["flip", "translate", "cutout", "color"]
 MOST = 0.8  # Karras et al. 2020b, figure 3: above it changes leak into generated pictures
@@ -107,14 +107,14 @@ class AdaptiveStrength(nn.Module):
     @torch.no_grad()
     def note(self, real_logits: Tensor) -> None:
         """Take notice of what the critic says of real pictures, (B, 1)."""
-        self.signs += real_logits.float().sign().sum()
-        self.seen += len(real_logits)
+        seen = whole_batch(len(real_logits))
+        self.signs += real_logits.float().sign().mean() * seen
+        self.seen += seen
 
     @torch.no_grad()
     def adjust(self) -> None:
         """Move the strength by what was noted since the last time; nothing was noted: it stays."""
-        signs, seen = ranks.total(self.signs), ranks.total(self.seen)
-        direction = (signs / seen.clamp_min(1) - self.target).sign()
-        self.value.add_(direction * seen / self.images).clamp_(0, MOST)
+        direction = (self.signs / self.seen.clamp_min(1) - self.target).sign()
+        self.value.add_(direction * self.seen / self.images).clamp_(0, MOST)
         self.signs.zero_()
         self.seen.zero_()

@@ -27,6 +27,8 @@ class Engine:
     precision: Precision = "float32"
     layout: Layout = "contiguous"
     attention: Kernel = "math"
+    threads: int = 0
+    """Most threads of the processor; 0: as many as torch takes by itself."""
 
     def place(self, module: nn.Module) -> nn.Module:
         """The module on this device, its convolution weights in this layout."""
@@ -53,6 +55,16 @@ class Engine:
         with torch.autocast(self.device, torch.bfloat16, enabled=half), sdpa_kernel(kernels):
             yield
 
+    @contextlib.contextmanager
+    def threading(self) -> Iterator[None]:
+        """No more threads than this engine's inside."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(min(self.threads or before, before))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
 
 def default_device() -> str:
     """The accelerator where there is one, else the CPU."""
@@ -62,6 +74,25 @@ def default_device() -> str:
 def seed_slice(seed: int, step: int, slice_index: int) -> None:
     """Reseed torch for one slice of one step: what a loss draws depends on these three numbers alone."""
     torch.manual_seed(mix(seed, step, slice_index))
+
+
+_share = 1.0
+
+
+@contextlib.contextmanager
+def slice_of(share: float) -> Iterator[None]:
+    """Inside, losses see a slice with this share of the step's images."""
+    global _share  # noqa: PLW0603  like torch's generator: a loss has no other way to know
+    before, _share = _share, share
+    try:
+        yield
+    finally:
+        _share = before
+
+
+def whole_batch(count: int) -> int:
+    """Images in all slices of the step, where this one has `count`: progress is counted in those."""
+    return round(count / _share)
 
 
 @contextlib.contextmanager

@@ -44,8 +44,12 @@ def noise(seeds: Sequence[int], model: Any) -> Tensor:
 
     model: anything that `Generates`. Returns (B, *model.noise_shape()) standard normal.
     """
-    shape = model.noise_shape()
-    rows = [torch.randn(shape, generator=torch.Generator().manual_seed(mix(seed))) for seed in seeds]
+    return normal(seeds, model.noise_shape())
+
+
+def normal(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """Standard normal numbers of this shape for each seed, made on the CPU: (B, *shape)."""
+    rows = [torch.randn(tuple(shape), generator=torch.Generator().manual_seed(mix(seed))) for seed in seeds]
     return torch.stack(rows) if rows else torch.empty(0, *shape)
 
 

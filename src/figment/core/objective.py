@@ -16,7 +16,8 @@ class Objective(nn.Module, Generic[M]):
 
     Only `.model` is averaged, shipped, sampled and served. A family with one loss overrides `loss`; an adversarial one
     overrides `phases`. Whatever a later step depends on (averages, strengths, codebooks) must be a parameter or a
-    buffer, because those are what a checkpoint holds.
+    buffer, changed in place, because those are what a checkpoint holds. A loss may see a slice of the step's batch:
+    `core.engine.whole_batch` says how many images all slices have together.
     """
 
     model: M

@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from figment.core.errors import ConfigError, MissingExtra, did_you_mean
 
@@ -38,7 +39,6 @@ EXTRAS = {
     "tensorboard": "track",
     "pyarrow": "parquet",
     "datasets": "hub",
-    "diffusers": "hub",
     "transformers": "hub",
     "httpx": "crawl",
     "protego": "crawl",
@@ -49,7 +49,6 @@ EXTRAS = {
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",
-    "ray": "cluster",
 }
 
 
@@ -70,8 +69,18 @@ def folder(kind: str) -> Path:
 
 
 @cache
+def _entry_points() -> Any:  # by Python's version, SelectableGroups or EntryPoints: both can select
+    return entry_points()  # reads a file of every installed package: once is enough
+
+
+def forget() -> None:
+    """Read plugins anew when they are next asked for: some were installed, or changed, since Python began."""
+    _entry_points.cache_clear()
+    _tree.cache_clear()
+
+
 def _foreign(kind: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=f"figment.{kind}")}
+    return {point.name: point for point in _entry_points().select(group=f"figment.{kind}")}
 
 
 def names(kind: str) -> list[str]:
@@ -118,6 +127,7 @@ def source_file(kind: str, name: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin else None
 
 
+@cache
 def _tree(kind: str, name: str) -> ast.Module:
     file = source_file(kind, name)
     return ast.parse(file.read_text(encoding="utf-8")) if file else ast.Module([], [])

@@ -228,6 +228,15 @@ class Maps(Protocol):
 
 
 @runtime_checkable
+class Translates(Protocol):
+    """Pictures to other pictures of the same size: the other half of a pair, or another class."""
+
+    def translate(self, images: Tensor, condition: Condition | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W) in [-1, 1]; row i depends on row i of the arguments only."""
+        ...
+
+
+@runtime_checkable
 class Classifies(Protocol):
     def classify(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, K)"""
@@ -252,6 +261,18 @@ class Scores(Protocol):
 class Continues(Protocol):
     def continue_from(self, frames: Tensor, noise: Tensor, steps: int) -> Tensor:
         """(B, T, C, H, W) -> the next `steps` frames, (B, steps, C, H, W)"""
+        ...
+
+
+@runtime_checkable
+class Completes(Protocol):
+    def complete(
+        self, images: Tensor, known: Tensor, noise: Tensor, condition: Condition | None = None, settings: Any = None
+    ) -> Tensor:
+        """Pictures (B, C, H, W) of which only a part is known, with the rest drawn to match, in the same shape.
+
+        known: bool, (H, W) or any shape that broadcasts to the pictures. noise: as for `generate`.
+        """
         ...
 
 
@@ -289,10 +310,12 @@ CAPABILITIES: tuple[type, ...] = (
     Encodes,
     Tokenizes,
     Maps,
+    Translates,
     Classifies,
     Embeds,
     Scores,
     Continues,
+    Completes,
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -41,9 +41,13 @@ class Batches:
         """Pictures in the split."""
         return len(self.images)
 
-    def batch_at(self, step: int) -> Batch:
-        """The batch of a training step; of several captions each epoch shows another."""
-        position = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+    def at(self, step: int) -> StepBatch:
+        """The batch of a training step, to take slices from: none but their pictures are read."""
+        return StepBatch(self, step)
+
+    def batch_at(self, step: int, part: slice = slice(None)) -> Batch:
+        """The batch of a training step, or a part of it; of several captions each epoch shows another."""
+        position = np.arange(step * self.batch_size, (step + 1) * self.batch_size)[part]
         epochs, places = position // len(self), position % len(self)
         rows = np.empty_like(position)
         for epoch in range(epochs[0], epochs[-1] + 1):
@@ -87,3 +91,17 @@ class Batches:
 
     def _draw_permutation(self, epoch: int) -> np.ndarray:
         return np.random.Generator(np.random.Philox(mix(self.seed, epoch))).permutation(len(self))
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """The batch of one step, of which every rank reads its own slices."""
+
+    batches: Batches
+    step: int
+
+    def __len__(self) -> int:
+        return self.batches.batch_size
+
+    def __getitem__(self, part: slice) -> Batch:
+        return self.batches.batch_at(self.step, part)

@@ -117,7 +117,9 @@ def _suggested(index: Index, plan: Plan) -> dict[str, int]:
     for (text,) in index.query(f"select quality {ACCEPTED}"):
         looks = json.loads(text)
         counts.update(flag for flag, judge in judges.items() if judge(looks))
-    return {flag: counts[flag] for flag in judges if counts[flag]}
+    selections = plan.chain.idle_selections()
+    counts.update({flag: sum(1 for _ in select(index)) for flag, select in selections.items()})
+    return {flag: counts[flag] for flag in (*judges, *selections) if counts[flag]}
 
 
 def _unchanged(store: Store, plan: Plan) -> Store:

@@ -13,7 +13,7 @@ from figment.core.errors import DataError
 from figment.core.types import ImageSpec
 from figment.data.index import ACCEPTED, IN_ORDER, Index
 from figment.data.pixels import decode_png, digest, to_channels
-from figment.data.shards import ShardReader
+from figment.data.shards import ShardReader, Shards
 
 FOLDER = "cache"
 
@@ -28,12 +28,23 @@ def pixels_of(root: Path, index: Index, spec: ImageSpec, num_images: int, pixel_
     path = root / FOLDER / f"{pixel_digest}.uint8"
     if not path.exists() or path.stat().st_size != np.prod(shape):
         try:
-            _write(path, _decoded(root, index, spec))
+            with ShardReader(root) as shards:
+                _write(path, _decoded(root, shards, index, spec))
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
-            return np.stack(list(_decoded(root, index, spec)))
+            with ShardReader(root) as shards:
+                return pixels_in_memory(root, shards, index, spec, num_images)
     return np.memmap(path, np.uint8, "r", shape=shape)
+
+
+def pixels_in_memory(root: Path, shards: Shards, index: Index, spec: ImageSpec, num_images: int) -> np.ndarray:
+    """The same, read from `shards`, with nothing written."""
+    pixels = np.empty((num_images, *shape_of(spec)), np.uint8)
+    for place, picture in enumerate(_decoded(root, shards, index, spec)):
+        pixels[place] = picture
+    pixels.flags.writeable = False
+    return pixels
 
 
 def shape_of(spec: ImageSpec) -> tuple[int, ...]:
@@ -42,20 +53,19 @@ def shape_of(spec: ImageSpec) -> tuple[int, ...]:
     return (*several, spec.height, spec.width, spec.channels)
 
 
-def _decoded(root: Path, index: Index, spec: ImageSpec) -> Iterator[np.ndarray]:
+def _decoded(root: Path, shards: Shards, index: Index, spec: ImageSpec) -> Iterator[np.ndarray]:
     """uint8 of each picture, in the shape of `shape_of`, checked against its digest."""
     frames = 2 if spec.paired else spec.frames
-    with ShardReader(root) as shards:
-        for key, shard, offset, length, expected in index.query(
-            f"select key, shard, offset, length, pixel_digest {ACCEPTED} {IN_ORDER}"
-        ):
-            try:
-                pixels = decode_png(shards.read(shard, offset, length), frames)
-            except (FileNotFoundError, ValueError):
-                pixels = None
-            if pixels is None or digest(pixels) != expected:
-                raise DataError(f"{root / shard}: damaged at '{key}'; build the dataset again with --fresh")
-            yield to_channels(pixels, spec.channels)
+    for key, shard, offset, length, expected in index.query(
+        f"select key, shard, offset, length, pixel_digest {ACCEPTED} {IN_ORDER}"
+    ):
+        try:
+            pixels = decode_png(shards.read(shard, offset, length), frames)
+        except (FileNotFoundError, ValueError):
+            pixels = None
+        if pixels is None or digest(pixels) != expected:
+            raise DataError(f"{root / shard}: damaged at '{key}'; build the dataset again with --fresh")
+        yield to_channels(pixels, spec.channels)
 
 
 def _write(path: Path, pictures: Iterator[np.ndarray]) -> None:

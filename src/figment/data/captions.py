@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+_SIDE = re.compile(r"\b(left|right)\b|[左右]", re.IGNORECASE)
 
 MAX_BYTES = 256  # of a caption that a model sees; what is longer is cut
 
@@ -29,6 +32,11 @@ def decode_captions(rows: np.ndarray) -> list[str]:
     ['ab', '']
     """
     return [row.tobytes().rstrip(b"\0").decode("utf-8", "replace") for row in np.ascontiguousarray(rows)]
+
+
+def told_side(captions: Iterable[Sequence[str]]) -> str | None:
+    """The first caption that speaks of left or right, which mirroring would make untrue; None where none does."""
+    return next((text for texts in captions for text in texts if _SIDE.search(text)), None)
 
 
 def _cut(content: bytes, length: int) -> bytes:

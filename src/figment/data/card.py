@@ -14,6 +14,7 @@ from figment.core.types import ImageSpec
 from figment.data.captions import MAX_BYTES
 from figment.data.index import ACCEPTED, IN_ORDER, IS_ACCEPTED, Index
 from figment.data.layout import natural
+from figment.data.leaks import leaks
 from figment.version import VERSION
 
 FORMAT = 1
@@ -28,7 +29,8 @@ def describe(index: Index) -> dict[str, Any]:
 
     spec: what a model must give; classes only where there are two or more. counts: pictures in each split; balance:
     of each class in it. rejected: pictures by step. enlarged: pictures scaled up. mean, deviation: of each channel,
-    0..255. pixel_digest: of all pixels, split by split; label_digest: of all that is said about them.
+    0..255. leaks: copies of held-out pictures, where the source held some out. pixel_digest: of all pixels, split by
+    split; label_digest: of all that is said about them.
 
     Raises DataError where no picture is accepted, or they are not all of one size.
     """
@@ -47,6 +49,7 @@ def describe(index: Index) -> dict[str, Any]:
         "enlarged": index.value(f"select count(*) {ACCEPTED} and json_extract(quality, '$.scale') > 1"),
         "mean": mean,
         "deviation": deviation,
+        **({"leaks": found} if (found := leaks(index)) else {}),
         "pixel_digest": _pixel_digest(index, spec),
         "label_digest": _label_digest(index),
         "recipe": index.get_state("recipe"),

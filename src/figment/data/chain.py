@@ -6,7 +6,7 @@ for one picture or, with `GLOBAL = True`, `select(index, config)` for all of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from types import ModuleType
@@ -51,14 +51,23 @@ class Chain:
 
         Such a step has `SUGGESTED`, a value for its only setting, and `judge(looks, value)`.
         """
-        judges: dict[str, Callable[[Mapping[str, Any]], str | None]] = {}
+        return {flag: partial(_judged, step, value) for flag, step, _, value in self._idle() if not _is_whole(step)}
+
+    def idle_selections(self) -> dict[str, Callable[[Index], Iterable[Rejected]]]:
+        """The same for steps for the whole dataset: what each would refuse."""
+        return {
+            flag: partial(_selected, step, step.Config(**{setting: value}))
+            for flag, step, setting, value in self._idle()
+            if _is_whole(step)
+        }
+
+    def _idle(self) -> Iterator[tuple[str, ModuleType, str, float]]:
+        """(flag, step, its only setting, suggested value) of every step that has been given no limit."""
         for name, config in self.steps:
             value = getattr(_step(name), "SUGGESTED", None)
             ((setting, given),) = to_json(config).items() if value is not None else (("", ""),)
             if value is not None and given is None:
-                flag = f"--{name}.{setting} {value:g}".replace("_", "-")
-                judges[flag] = partial(_judged, _step(name), value)
-        return judges
+                yield f"--{name}.{setting} {value:g}".replace("_", "-"), _step(name), setting, value
 
     def without(self, step: str) -> Chain:
         return Chain(tuple(pair for pair in self.steps if pair[0] != step))
@@ -97,6 +106,10 @@ def _judged(step: ModuleType, value: float, looks: Mapping[str, Any]) -> str | N
     return step.judge(looks, value)
 
 
+def _selected(step: ModuleType, config: Any, index: Index) -> Iterable[Rejected]:
+    return step.select(index, config)
+
+
 def _configured(name: str, values: Mapping[str, Any]) -> Any:
     return from_json(_step(name).Config, values, f"--{name.replace('_', '-')}")
 
@@ -114,4 +127,8 @@ def _step(name: str) -> ModuleType:
 
 
 def _is_global(name: str) -> bool:
-    return getattr(_step(name), "GLOBAL", False)
+    return _is_whole(_step(name))
+
+
+def _is_whole(step: ModuleType) -> bool:
+    return getattr(step, "GLOBAL", False)

@@ -40,7 +40,7 @@ create table if not exists images (
     source_split text,              -- the split that the source brought
     quality text not null,          -- JSON object of measured figures
     hashes blob,                    -- of its looks, its mirror image, its inner part: 32 bytes each (data/hashing.py)
-    thumbnail blob,                 -- uint8 (16, 16, C), which near duplicates are compared by
+    thumbnail blob,                 -- uint8 (16, 16, C), which near duplicates and outliers are compared by
     duplicate_group text,           -- pixel_digest that stands for the group; a split never cuts one
     origin text not null,           -- JSON object: where it came from
     licence text

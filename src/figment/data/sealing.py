@@ -18,9 +18,9 @@ import os
 import shutil
 import struct
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from figment.core.errors import DataError
 from figment.data.disk import disk_errors
@@ -64,6 +64,23 @@ def seal(folder: Path, out: Path, lock: Lock) -> int:
     return number
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether a path is a file that begins as a sealed one does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def read_sealed(path: Path, lock: Lock, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """The content of the files whose names are wanted, by name, all of it verified; nothing is written anywhere.
+
+    Raises what `open_sealed` raises.
+    """
+    with disk_errors(path), path.open("rb") as file:
+        return {name: content.read() for name, content in _files(path, file, lock) if wanted(name)}
+
+
 def open_sealed(path: Path, out: Path, lock: Lock) -> int:
     """Decrypt a sealed file into the folder `out`, which must be new or empty; the number of files in it.
 
@@ -73,14 +90,16 @@ def open_sealed(path: Path, out: Path, lock: Lock) -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: is there already; give --out a new folder")
     fresh = out.with_name(out.name + ".tmp")
+    number = 0
     with disk_errors(out), path.open("rb") as file:
-        header, digest = _header(path, file)
-        key = lock.open(header["lock"], path)
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             fresh.mkdir(parents=True)
-            chunks = _opened(path, file, key, bytes.fromhex(header["prefix"]), digest, header["chunk"])
-            number = _unpack(path, chunks, fresh)
+            for name, content in _files(path, file, lock):
+                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                with (fresh / name).open("wb") as copy:
+                    shutil.copyfileobj(content, copy, CHUNK_BYTES)
+                number += 1
             if out.exists():
                 out.rmdir()
             fresh.replace(out)
@@ -205,18 +224,16 @@ def _pack(folder: Path, file: Any) -> int:
     return number
 
 
-def _unpack(path: Path, chunks: Iterator[bytes], out: Path) -> int:
-    """Write every file below `out`, and read to the very end, because what was cut off is noticed there."""
-    number = 0
+def _files(path: Path, file: BinaryIO, lock: Lock) -> Iterator[tuple[str, IO[bytes]]]:
+    """Every file with its name, and then the very end, because what was cut off is noticed there."""
+    header, digest = _header(path, file)
+    key = lock.open(header["lock"], path)
+    chunks = _opened(path, file, key, bytes.fromhex(header["prefix"]), digest, header["chunk"])
     with tarfile.open(fileobj=io.BufferedReader(_Reader(chunks)), mode="r|") as archive:
         for member in archive:
             content = archive.extractfile(member) if member.isfile() else None
             if content is None or refusal_of_name(member.name) is not None:
                 raise DataError(f"{path}: holds '{member.name}', which is no plain file; it was not made by figment")
-            (out / member.name).parent.mkdir(parents=True, exist_ok=True)
-            with (out / member.name).open("wb") as file:
-                shutil.copyfileobj(content, file, CHUNK_BYTES)
-            number += 1
+            yield member.name, content
     for _ in chunks:
         pass
-    return number

@@ -9,6 +9,7 @@ import os
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 BLOCK_BYTES = 512  # a tar's header, and what it pads to
 
@@ -42,6 +43,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class Shards(Protocol):
+    """Where the members of shards are read from: files, or memory."""
+
+    def read(self, shard: str, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` of a shard, named as in the index."""
+        ...
 
 
 class ShardReader:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,11 @@ from figment.data.chain import Chain, chain_from_json
 from figment.data.disk import disk_errors
 from figment.data.index import ACCEPTED, Index
 from figment.data.restoring import restore
+from figment.data.sealing import is_sealed
 from figment.data.shards import ShardReader
 from figment.data.source import CARD, INDEX
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Store:
@@ -40,13 +44,17 @@ class Store:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         _require_dataset(self.path)
-        with self._index() as index:
-            self.card: dict[str, Any] = index.get_state("card")
-        if self.card["format"] > FORMAT:
-            raise DataError(f"{path}: was made by figment {self.card['figment']}, later than this one; update figment")
+        self.card = self._read_card()
 
     def __repr__(self) -> str:
         return f"Store('{self.path}': {sum(self.counts.values()):,} pictures, {self.spec})"
+
+    def _read_card(self) -> dict[str, Any]:
+        with self._index() as index:
+            card = index.get_state("card")
+        if card["format"] > FORMAT:
+            raise DataError(f"{self.path}: was made by figment {card['figment']}, later than this one; update figment")
+        return card
 
     @property
     def spec(self) -> ImageSpec:
@@ -128,14 +136,29 @@ class Store:
         with ShardReader(self.path) as shards:
             return shards.read(*found)
 
-    def relabel(self, labels: Mapping[str, str | None]) -> None:
+    def proposed(self, split: str) -> np.ndarray:
+        """bool (N,): whether a picture's label was proposed by a model, and nobody has confirmed it."""
+        marks = self._column("json_extract(origin, '$.proposed')", split)
+        return np.array([mark is not None for mark in marks], bool)
+
+    def relabel(
+        self, labels: Mapping[str, str | None], confidences: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
         """Give pictures, by their keys, other labels; None takes a label away. All or none is changed.
+
+        confidences: of labels that a model proposed, in [0, 1]; each is kept in its picture's origin, as "proposed". A
+        label without one is a person's word.
 
         Raises DataError for an unknown key.
         """
         with self._edit() as index:
             for key, label in labels.items():
-                changed = index.connection.execute("update images set label = ? where key = ?", (label, key))
+                mark = f"{confidences[key]:.4f}" if key in confidences else None
+                changed = index.connection.execute(
+                    "update images set label = ?1, origin = iif(?2 is null, json_remove(origin, '$.proposed'),"
+                    " json_set(origin, '$.proposed', ?2)) where key = ?3",
+                    (label, mark, key),
+                )
                 if not changed.rowcount:
                     raise DataError(f"{self.path}: there is no picture '{key}'; keys are listed by index.sqlite")
 
@@ -160,13 +183,15 @@ class Store:
     def _rows(self, split: str) -> np.ndarray:
         """All that the memory map has of a split."""
         place = SPLITS.index(self._checked(split))
-        start = sum(self.counts.get(before, 0) for before in SPLITS[:place])
-        return self._pixels[start : start + self.counts.get(split, 0)]
+        counts = self.card["counts"]
+        start = sum(counts.get(before, 0) for before in SPLITS[:place])
+        return self._pixels[start : start + counts.get(split, 0)]
 
     @cached_property
     def _pixels(self) -> np.ndarray:
         with disk_errors(self.path), self._index() as index:
-            return cache.pixels_of(self.path, index, self.spec, sum(self.counts.values()), self.pixel_digest)
+            num_images = sum(self.card["counts"].values())
+            return cache.pixels_of(self.path, index, self.spec, num_images, self.pixel_digest)
 
     def _column(self, name: str, split: str) -> list[Any]:
         with self._index() as index:
@@ -215,6 +240,8 @@ def _require_dataset(path: Path) -> None:
     build = f"figment data build {path} --out DATASET"
     if not path.exists():
         raise DataError(f"{path}: no such dataset; make one with: figment data build SOURCE --out {path}")
+    if is_sealed(path):
+        raise DataError(f"{path}: is sealed; open it with: figment data open {path} --out DATASET")
     if not path.is_dir():
         raise DataError(f"{path}: is a file, not a dataset; make one of it with: {build}")
     if (path / INDEX).exists() and not (path / CARD).exists():

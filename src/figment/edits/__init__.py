@@ -63,7 +63,8 @@ class Answer:
     images: (N, C, H, W) in [-1, 1], or (N, T, C, H, W) where they move.
     extras: further pictures worth a look, by name, such as "disagreement" of the answers, each (M, C, H, W) in [-1, 1].
     figures: numbers worth telling, by name with its unit, such as "bits_per_pixel".
-    file: bytes of a file of its own, for an edit that writes one; `suffix` is that file's.
+    file: bytes of a file of its own, for an edit that writes one; `suffix` is that file's, such as ".mp4".
+    place: where in them the given picture lies: top, left, height, width in pixels; None where it fills them.
     """
 
     images: Tensor
@@ -71,6 +72,7 @@ class Answer:
     figures: Mapping[str, float] = field(default_factory=dict)
     file: bytes | None = None
     suffix: str = ""
+    place: tuple[int, int, int, int] | None = None
 
 
 def needs(edit: str) -> tuple[tuple[str, ...], ...]:

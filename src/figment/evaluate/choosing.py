@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from figment.core import plugins
+from figment.core import plugins, ranks
 from figment.core.engine import Engine
 from figment.core.errors import ConfigError
 from figment.core.noise import mix
 from figment.core.types import Condition, Generates, Sample
 from figment.data.batches import Batches
 from figment.data.store import Store, spread_rows
-from figment.evaluate.extract import generate, sample_of
+from figment.evaluate.extract import drawn, sample_of
 from figment.evaluate.judge import Judge
 from figment.train.fit import Scorer
 
@@ -45,7 +45,10 @@ def scorer_of(store: Store, judge: Judge, metric_names: Sequence[str], num: int)
 
     def score(model: nn.Module, engine: Engine, settings: Any = None) -> Mapping[str, float]:
         assert isinstance(model, Generates), "who asks for a score has refused families that draw no pictures"
-        pixels = np.concatenate(list(generate(model, seeds, asked, settings, engine)))
+        pixels = drawn(model, seeds, asked, settings, engine)
+        return ranks.decided(lambda: judged(pixels))
+
+    def judged(pixels: np.ndarray) -> Mapping[str, float]:
         fake = sample_of(pixels, labels, judge.model)
         scores: dict[str, float] = {}
         for metric in metrics.values():

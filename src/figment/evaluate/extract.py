@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from figment.core import ranks
 from figment.core.checkpoint import LoadedModel
 from figment.core.engine import Engine
 from figment.core.images import to_float, to_uint8
@@ -113,6 +114,15 @@ def generate(
             with engine.arithmetic():
                 images = model.generate(placed.images, placed.condition, settings)
         yield to_uint8(images)
+
+
+def drawn(
+    model: Any, seeds: Sequence[int], condition: Condition | None, settings: Any = None, engine: Engine | None = None
+) -> np.ndarray:
+    """Pictures of the seeds, uint8 (N, H, W, C), on every rank: each draws its share of them."""
+    mine = ranks.share(len(seeds))
+    chunks = generate(model, seeds[mine], None if condition is None else condition[mine], settings, engine)
+    return np.concatenate(ranks.gathered(list(chunks)))
 
 
 def asked_spec(loaded: LoadedModel) -> ImageSpec:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from figment.core import plugins
-from figment.core.checkpoint import load_model
+from figment.core.checkpoint import LoadedModel, load_model
 from figment.core.config import Augment
 from figment.core.errors import DataError
 from figment.data.store import Store
@@ -52,11 +53,24 @@ def judge_of(
     store: Store, *, progress: Callable[[int, int], None], warn: Callable[[str], None], stopping: Callable[[], bool]
 ) -> Judge:
     """The dataset's judge, trained now if it was not before; an interrupted training is taken up again."""
-    asked = judge_run(store)
     folder = folder_of(store)
+    loaded = trained(folder, judge_run(store), store, progress=progress, warn=warn, stopping=stopping)
+    return as_judge(loaded, folder, store)
+
+
+def trained(
+    folder: Path,
+    asked: RunConfig,
+    store: Store,
+    *,
+    progress: Callable[[int, int], None],
+    warn: Callable[[str], None],
+    stopping: Callable[[], bool],
+) -> LoadedModel:
+    """The model of the run in `folder`, trained now if it was not before."""
     if not (folder / "model" / "config.json").exists():
         folder.parent.mkdir(exist_ok=True)
         run = open_run(folder, asked)
         for report in fit(folder, run, store, warn=warn, stopping=stopping):
             progress(report.step, run.steps)
-    return as_judge(load_model(folder), folder, store)
+    return load_model(folder)

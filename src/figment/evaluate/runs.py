@@ -14,12 +14,34 @@ from figment.core import plugins
 from figment.core.checkpoint import LoadedModel
 from figment.core.config import to_json
 from figment.core.errors import CapabilityError, DataError
+from figment.core.images import to_uint8
 from figment.core.noise import mix
-from figment.core.types import Classifies, Condition, Denoises, Encodes, Generates, ImageSpec, Sample, Scores
+from figment.core.types import (
+    Classifies,
+    Condition,
+    Denoises,
+    Encodes,
+    Generates,
+    ImageSpec,
+    Sample,
+    Scores,
+    Translates,
+)
 from figment.data.store import Store, spread_rows
 from figment.evaluate.cache import array_digest, remembered, remembered_json
 from figment.evaluate.classification import classification
-from figment.evaluate.extract import Eyes, Progress, asked_spec, bits_of, gathered, generate, rebuilt, sample_of, silent
+from figment.evaluate.extract import (
+    CHUNK,
+    Eyes,
+    Progress,
+    asked_spec,
+    bits_of,
+    gathered,
+    generate,
+    rebuilt,
+    sample_of,
+    silent,
+)
 from figment.evaluate.passport import extractor_facts
 from figment.evaluate.published import score_against
 from figment.evaluate.reference import Pictures, Reference, reference_of
@@ -118,6 +140,8 @@ def draw(loaded: LoadedModel, yardstick: Yardstick, progress: Progress = silent)
 
     Raises CapabilityError where the model draws no pictures.
     """
+    if isinstance(loaded.model, Translates):
+        return _translated(loaded, yardstick, progress)
     if not isinstance(loaded.model, Generates):
         raise CapabilityError(f"a '{loaded.family}' draws no pictures to score")
     num = yardstick.num_fake
@@ -134,6 +158,41 @@ def draw(loaded: LoadedModel, yardstick: Yardstick, progress: Progress = silent)
     pixels = remembered(yardstick.eyes.cache, key, pictures).images
     assert pixels is not None
     return Drawn(yardstick.eyes.see(pixels, parts[0], key), loaded.model, loaded.digest)
+
+
+def _translated(loaded: LoadedModel, yardstick: Yardstick, progress: Progress) -> Drawn:
+    """What a model makes of the given halves of the real pairs, in their order.
+
+    Raises DataError where the real pictures have no other halves.
+    """
+    given, model = yardstick.reference.asked.image, loaded.model
+    if given is None:
+        raise DataError(
+            f"a '{loaded.family}' is scored on pairs, which this dataset has none of; look at what it does with: "
+            "figment edit translate RUN IMAGE --out FILE.png"
+        )
+
+    @torch.no_grad()
+    def pictures() -> Sample:
+        chunks = (to_uint8(model.translate(part)) for part in given.split(CHUNK))  # type: ignore[operator]
+        return Sample(np.zeros((len(given), 0), np.float32), images=gathered(chunks, progress, len(given)))
+
+    key = {"model": loaded.digest, "given": array_digest(given.numpy())}
+    pixels = remembered(yardstick.eyes.cache, key, pictures).images
+    assert pixels is not None
+    return Drawn(yardstick.eyes.see(pixels, yardstick.reference.real.labels, key), model, loaded.digest)
+
+
+def are_of_real_pictures(metrics: Sequence[str]) -> bool:
+    """Whether all of some metrics ask a model about real pictures, so that none need be drawn, nor seen by a judge."""
+    needs = [plugins.constant("metrics", name, "NEEDS", ()) for name in metrics if name != ALL]
+    return len(needs) == len(metrics) > 0 and all({"bits", "paired"} & set(one) for one in needs)  # type: ignore[call-overload]
+
+
+def undrawn(loaded: LoadedModel, yardstick: Yardstick) -> Drawn:
+    """A run of which nothing need be drawn."""
+    real = yardstick.reference.real
+    return Drawn(real[:0], loaded.model, loaded.digest)
 
 
 def show(pictures: Pictures, yardstick: Yardstick, progress: Progress = silent) -> Drawn:
@@ -248,6 +307,8 @@ def _pairs(drawn: Drawn, yardstick: Yardstick) -> Sides:
 
     Raises CapabilityError where it rebuilds none.
     """
+    if isinstance(drawn.model, Translates):
+        return Sides(yardstick.reference.real, drawn.fake)
     if not isinstance(drawn.model, Encodes):
         raise CapabilityError(
             "psnr, ssim and the like compare pictures with rebuilt ones: give a run that encodes, such as vae"

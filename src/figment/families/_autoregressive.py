@@ -34,7 +34,7 @@ class Sampling:
 
 
 class PixelModel(nn.Module):
-    """A network that predicts value by value, with the faces Generates and Scores; it also completes.
+    """A network that predicts value by value, with the faces Generates, Scores and Completes.
 
     net: called as net(images, vector) -> what it says of each value, (B, C, H, W, P); net.fill(vector, choose) -> a
     picture, value by value. make_net(width of the condition's vector) builds it.

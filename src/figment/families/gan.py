@@ -80,7 +80,7 @@ class Generator(nn.Module):
         return (self.latents,)
 
     def generate(self, noise: Tensor, condition: Condition | None = None, settings: Any = None) -> Tensor:
-        vector = self.condition(condition, len(noise)).to(noise.device)
+        vector = self.condition(condition, noise.shape[0]).to(noise.device)
         return self.net(torch.cat([noise, vector], 1)).float().tanh().view(-1, *self.spec.shape)
 
 
@@ -95,7 +95,7 @@ class Critic(nn.Module):
 
     def forward(self, images: Tensor, condition: Condition) -> Tensor:
         """(B, C, H, W) -> (B, 1)"""
-        vector = self.condition(condition, len(images)).to(images.device)
+        vector = self.condition(condition, images.shape[0]).to(images.device)
         hidden = torch.cat([images.flatten(1), vector], 1)
         for layer in self.net:
             hidden = layer(hidden)

@@ -83,7 +83,7 @@ class Generator(nn.Module):
     def generate(self, noise: Tensor, condition: Condition | None = None, settings: Any = None) -> Tensor:
         category, numbers = self.codes(noise)
         shown = F.one_hot(category, self.parts[1]).to(noise)
-        vector = self.condition(condition, len(noise)).to(noise.device)
+        vector = self.condition(condition, noise.shape[0]).to(noise.device)
         return self.grow(torch.cat([noise[:, : self.parts[0]], shown, numbers, vector], 1))
 
 

@@ -155,7 +155,7 @@ class Generator(nn.Module):
 
     def draw(self, noise: Tensor, condition: Condition | None) -> Tensor:
         """Pictures that may leave [-1, 1]: what the critic is shown, so that it says when they do."""
-        vector = torch.cat([noise, self.condition(condition, len(noise))], 1)
+        vector = torch.cat([noise, self.condition(condition, noise.shape[0])], 1)
         hidden = self.pattern * self.loudness(vector)[:, :, None, None]
         images = F.pixel_shuffle(self.leave(self.levels(hidden)), self.patch).float()
         return images[..., : self.size[0], : self.size[1]]
@@ -182,7 +182,7 @@ class Critic(nn.Module):
         """(B, C, H, W) -> (B, 1)"""
         folded = F.pixel_unshuffle(pad_to_multiple(images, self.patch), self.patch)
         features = self.features(self.pool(self.levels(self.enter(folded))).flatten(1)).float()
-        wanted = self.wanted + self.condition(condition, len(images)).float()
+        wanted = self.wanted + self.condition(condition, images.shape[0]).float()
         return (features * wanted).sum(1, keepdim=True) / math.sqrt(len(self.wanted))
 
 

@@ -15,7 +15,6 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from figment.core import ranks
 from figment.core.config import Scale, TrainConfig, check_range
 from figment.core.diff_augment import AdaptiveStrength, Change, disturb
 from figment.core.noise import following
@@ -167,7 +166,7 @@ class Stylegan2Objective(Objective[Generator]):
         condition = drop_condition(half.condition, self.config.condition_dropout)
         w = self._styles(len(half), condition)
         lengths = path_lengths(partial(self.model.synthesis, noises=self._noises(len(half))), w)
-        average = self.average_path.lerp(_mean(lengths.detach()), 0.01)
+        average = self.average_path.lerp(lengths.detach().mean(), 0.01)
         self.average_path.copy_(average)
         penalty = self.config.path_weight * (lengths - average).square().mean()
         return Loss({"path": penalty}, {"path_length": lengths.mean()})
@@ -179,7 +178,7 @@ class Stylegan2Objective(Objective[Generator]):
         """Styles of fresh noise, some of them changing over to another's at a random layer; the average follows."""
         device, styles = self.model.average.device, self.model.synthesis.styles
         first, second = (self.model.map(torch.randn(count, self.model.latents).to(device), condition) for _ in "ab")
-        self.model.average.lerp_(_mean(first.detach()[:, 0]), 0.005)
+        self.model.average.lerp_(first.detach()[:, 0].mean(0), 0.005)
         # No layer beyond the last one is of the second style where nothing is mixed.
         place = torch.where(torch.rand(count) < self.config.mixing, torch.randint(1, styles, (count,)), styles)
         return torch.where((torch.arange(styles) < place[:, None])[:, :, None].to(device), first, second)
@@ -195,11 +194,6 @@ class Stylegan2Objective(Objective[Generator]):
         """What the critic is shown."""
         changes = self.config.changes if self.config.augment_target < 1 else ()
         return disturb(images, self.strength.value, changes)
-
-
-def _mean(rows: Tensor) -> Tensor:
-    """Of the rows of all ranks: (B, ...) -> (...)."""
-    return ranks.total(rows.sum(0)) / ranks.total(rows.new_tensor(float(len(rows))))
 
 
 def build(config: Config, spec: ImageSpec) -> Objective:

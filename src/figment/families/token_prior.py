@@ -105,7 +105,7 @@ def complete(config: Config, spec: ImageSpec) -> Config:
 
 
 class TokenPriorModel(nn.Module):
-    """Transformer and tokenizer with the face Generates."""
+    """Transformer and tokenizer with the faces Generates and Completes."""
 
     def __init__(self, config: Config, spec: ImageSpec, tokenizer: Any):
         super().__init__()
@@ -124,12 +124,47 @@ class TokenPriorModel(nn.Module):
         return (self.places,)
 
     def generate(self, noise: Tensor, condition: Condition | None = None, settings: Sampling | None = None) -> Tensor:
-        """The noise of a place, seen through the normal CDF, decides which of its likely codes it takes."""
+        none = torch.zeros(len(noise), self.places, dtype=torch.bool, device=noise.device)
+        return self.tokenizer.detokenize(self.filled(none.long(), none, noise, condition, settings)).clamp(-1, 1)
+
+    def complete(
+        self,
+        images: Tensor,
+        known: Tensor,
+        noise: Tensor,
+        condition: Condition | None = None,
+        settings: Sampling | None = None,
+    ) -> Tensor:
+        """Codes are kept that say more of what is known than of the gap, the others are drawn in their order.
+
+        What comes later than a gap cannot steer what is drawn into it: give the top of a picture rather than its foot.
+        """
+        known = known.expand_as(images)
+        mean = (images * known).sum((1, 2, 3), keepdim=True) / known.sum((1, 2, 3), keepdim=True).clamp_min(1)
+        seen = self.tokenizer.tokenize(torch.where(known, images, mean))
+        gap_share = (~known[:, 0]).flatten(1).float() @ self.footprints().to(images).T
+        codes = self.filled(seen, gap_share < 0.5, noise, condition, settings)
+        return torch.where(known, images, self.tokenizer.detokenize(codes).clamp(-1, 1))
+
+    def footprints(self) -> Tensor:
+        """Where each code is seen: its share of the change that another one in its place makes, (places, H * W)."""
+        plain = torch.zeros(1, self.places, dtype=torch.long, device=next(self.parameters()).device)
+        other = plain + torch.eye(self.places, dtype=torch.long).to(plain) * (self.tokenizer.vocabulary // 2)
+        change = self.tokenizer.detokenize(other) - self.tokenizer.detokenize(plain)
+        return F.normalize(change.square().sum(1).flatten(1), p=1, dim=1)
+
+    def filled(
+        self, given: Tensor, kept: Tensor, noise: Tensor, condition: Condition | None, settings: Sampling | None
+    ) -> Tensor:
+        """Codes (B, places) drawn one after the other, but for those that are kept, (B, places) bool, as given.
+
+        The noise of a place, seen through the normal CDF, decides which of its likely codes it takes.
+        """
         settings = settings or Sampling()
         uniforms = torch.special.ndtr(noise.double())
-        given = condition is not None and any(part is not None for part in vars(condition).values())
+        is_asked = condition is not None and any(part is not None for part in vars(condition).values())
         asked = self.net.begin(condition, len(noise))
-        free = self.net.begin(None, len(noise)) if given and settings.guidance != 1 else None
+        free = self.net.begin(None, len(noise)) if is_asked and settings.guidance != 1 else None
         codes: list[Tensor] = []
         for place in range(self.places):
             last = codes[-1] if codes else None
@@ -137,8 +172,9 @@ class TokenPriorModel(nn.Module):
             if free is not None:  # Ho and Salimans 2022, equation 6, of logits
                 other = self.net.following(free, last).float()
                 logits = other + settings.guidance * (logits - other)
-            codes.append(picked(likely(logits / settings.temperature, settings), uniforms[:, place]))
-        return self.tokenizer.detokenize(torch.stack(codes, 1)).clamp(-1, 1)
+            code = picked(likely(logits / settings.temperature, settings), uniforms[:, place])
+            codes.append(torch.where(kept[:, place], given[:, place], code))
+        return torch.stack(codes, 1)
 
 
 def likely(logits: Tensor, settings: Sampling) -> Tensor:

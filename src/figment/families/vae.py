@@ -17,10 +17,9 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from figment.core.config import Scale, TrainConfig, check_range
-from figment.core.noise import following
+from figment.core.engine import whole_batch
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss
 from figment.losses.distributions import (
@@ -32,6 +31,7 @@ from figment.losses.distributions import (
     refuse_grey,
 )
 from figment.losses.kl import free_kl_nats, latent_kl_nats
+from figment.losses.likelihood import importance_bits_per_dim
 from figment.nets.bottleneck import FlatDecoder, FlatEncoder, GridDecoder, GridEncoder
 from figment.nets.embeddings import KINDS, ConditionEmbedding, Kind, drop_condition, told_spec
 
@@ -118,12 +118,12 @@ class VaeModel(nn.Module):
 
     def posterior(self, images: Tensor, condition: Condition | None) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) -> mean and log variance of q(z|x), (B, Z) each"""
-        mean, log_variance = self.encoder(images, self.condition(condition, len(images))).float().chunk(2, dim=1)
+        mean, log_variance = self.encoder(images, self.condition(condition, images.shape[0])).float().chunk(2, dim=1)
         return mean, log_variance.clamp(-20, 10)
 
     def decoded(self, latents: Tensor, condition: Condition | None) -> Tensor:
         """(B, Z) -> what p(x|z) is about, (B, C, H, W): means, or the logits of white for bernoulli."""
-        return self.decoder(latents, self.condition(condition, len(latents))).float()
+        return self.decoder(latents, self.condition(condition, latents.shape[0])).float()
 
     def encode(self, images: Tensor) -> Tensor:
         return self.posterior(images, None)[0]
@@ -153,18 +153,15 @@ class VaeModel(nn.Module):
         """A bound from above by `importance_samples` draws, which are derived from each picture."""
         if self.config.likelihood == "bernoulli":
             refuse_grey(images)
-        images, count, size = on_grid("categorical", images), self.config.importance_samples, images[0].numel()
+        images = on_grid("categorical", images)
         mean, log_variance = self.posterior(images, condition)
-        # As wide as the latents at least, because what is drawn has the shape of what it is derived from.
-        noise_at = following(F.pad(images.flatten(1), (0, max(0, mean.shape[1] - size))))
-        weights = []
-        for k in range(count):
-            e = noise_at(k)[:, : mean.shape[1]]
+
+        def log_weight(e: Tensor) -> Tensor:
             z = mean + (log_variance / 2).exp() * e
             log_prior_ratio = 0.5 * (e.square() + log_variance - z.square()).sum(1)  # log p(z) / q(z|x)
-            weights.append(log_prior_ratio - self.picture_nats(images, self.decoded(z, condition)))
-        bound = torch.stack(weights).logsumexp(0) - math.log(count)
-        return -bound / (size * math.log(2))
+            return log_prior_ratio - self.picture_nats(images, self.decoded(z, condition))
+
+        return importance_bits_per_dim(images, log_weight, mean.shape[1], count=self.config.importance_samples)
 
 
 class VaeObjective(Objective[VaeModel]):
@@ -202,7 +199,8 @@ class VaeObjective(Objective[VaeModel]):
         # The variance that makes the pictures likeliest is their mean squared error, so it needs no parameter.
         variance = (decoded - x).square().mean().clamp_min(SMALLEST_VARIANCE)
         if self.training:  # a running mean, for the likelihood of single pictures
-            share = max(0.01, len(x) / (int(self.seen_images) + len(x)))
+            count = whole_batch(len(x))
+            share = max(0.01, count / (int(self.seen_images) + count))
             self.model.variance.lerp_(variance.detach(), share)
         return gaussian_density_nats(x, decoded, variance).flatten(1).sum(1)
 
@@ -210,7 +208,7 @@ class VaeObjective(Objective[VaeModel]):
         """The share of its weight that the KL term has: it grows with the images seen, and held-out ones get it all."""
         if not self.training:
             return 1.0
-        self.seen_images += count
+        self.seen_images += whole_batch(count)
         return min(1.0, int(self.seen_images) / self.config.kl_warmup) if self.config.kl_warmup else 1.0
 
 

@@ -2,45 +2,42 @@
 
     z = E(x),   e = the nearest of the codebook to z,   x' = D(e)
     loss = |x' - x|^2 + 0.25 |z - sg(e)|^2               (van den Oord et al. 2017, equation 3; sg: no gradient)
-    N_i = g N_i + (1 - g) n_i,   m_i = g m_i + (1 - g) sum_j z_ij,   e_i = m_i / N_i   (appendix A, equations 6 to 8)
 
 The codebook follows the mean of what it stands for, without gradients. With `fsq` there is none to learn: every channel
 is rounded to a few levels (Mentzer et al. 2023). `token_prior` learns which codes follow each other, and draws.
+
+A VQGAN adds how a judge sees both pictures, and a critic of patches (Esser et al. 2021, equations 4 to 7):
+
+    + a |f(x') - f(x)|^2 - b w D(x'),   w = |grad_L loss| / (|grad_L D(x')| + 1e-6)         L: the decoder's last layer
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import torch
+import tyro
 from torch import Tensor, nn
 
+from figment.core.checkpoint import Inner, load_model
 from figment.core.config import Scale, TrainConfig, check_range
-from figment.core.errors import ConfigError
+from figment.core.errors import CapabilityError, ConfigError, DataError
 from figment.core.objective import Objective
-from figment.core.types import Batch, ImageSpec, Loss
-from figment.losses.quantize import (
-    bounded,
-    code_sums,
-    drawn,
-    grid_codes,
-    grid_points,
-    kmeans,
-    nearest,
-    perplexity,
-    straight_through,
-)
+from figment.core.types import Batch, Embeds, ImageSpec, Loss, Phase
+from figment.families._codebook import Codebook, Grid
+from figment.losses.adversarial import hinge_critic, linear_generator
+from figment.losses.perceptual import feature_distance
+from figment.losses.quantize import perplexity, straight_through
 from figment.nets.codec import Decoder, Encoder
+from figment.nets.patch_critic import PatchCritic
 
 TRAIN = TrainConfig(batch_size=64, lr=1e-3, beta2=0.99, ema_half_life=10_000)
 
 COMMITMENT = 0.25
-DECAY = 0.99
 CODE_CHANNELS = 8
-START = 20  # batches that are not quantised; then their codes are clustered
-DEAD = 0.05  # of the mean share: a code used less begins again at a code of the batch
 
 # Levels a channel for about so many codes: Mentzer et al. 2023, table 1, and smaller ones in its spirit.
 LEVELS = {
@@ -71,6 +68,14 @@ class Config:
     """Numbers in an entry of the codebook; 8 where it is not given. fsq has its own."""
     quantizer: Literal["euclidean", "cosine", "fsq"] = "euclidean"
     """Nearest entry of a codebook by distance or by angle, or finite scalar quantisation: rounding, no codebook."""
+    perceptual: float = 0.0
+    """Weight of how far apart a judge sees both pictures, 0.5 for instance; 0 leaves it out."""
+    judge: str = ""
+    """Run of a family that embeds, such as classifier, whose features are compared."""
+    adversarial: float = 0.0
+    """Weight of a critic of patches, as strong at 1 as all the rest; 0 leaves it out."""
+    inner: Annotated[Inner | None, tyro.conf.Suppress] = field(default=None, metadata={"recorded": True})
+    """How the judge is built; recorded when training starts."""
 
     def __post_init__(self):
         check_range("family.width", self.width, 8, 1024)
@@ -78,6 +83,10 @@ class Config:
         check_range("family.downscale", self.downscale, 0, 64)
         check_range("family.codes", self.codes, 2, 65536)
         check_range("family.code_channels", CODE_CHANNELS if self.code_channels is None else self.code_channels, 1, 512)
+        check_range("family.perceptual", self.perceptual, 0, 1000)
+        check_range("family.adversarial", self.adversarial, 0, 1000)
+        if self.judge and not self.perceptual:
+            raise ConfigError(f"--family.judge {self.judge}: has no effect without --family.perceptual; give both")
         if self.downscale & (self.downscale - 1):
             raise ConfigError(f"--family.downscale {self.downscale}: give a power of 2, such as 4")
         if self.quantizer == "fsq" and self.codes not in LEVELS:
@@ -91,84 +100,23 @@ class Config:
         return {"tiny": cls(width=16, codes=64), "small": cls(), "base": cls(width=96, depth=2, codes=1024)}[scale]
 
 
-class Codebook(nn.Module):
-    """The nearest of some vectors that follow, as running means, what they stand for.
+def complete(config: Config, spec: ImageSpec) -> Config:
+    """The config with the judge's own, where there is one.
 
-    counts, sums: N_i and m_i of the equations above. batches: how many it has seen. On the sphere of root mean square 1
-    where angles count (Yu et al. 2022, section 3.2).
+    Raises ConfigError, CapabilityError or DataError for a run that is none or does not fit.
     """
-
-    vectors: Tensor
-    counts: Tensor
-    sums: Tensor
-    batches: Tensor
-
-    def __init__(self, codes: int, channels: int, *, on_sphere: bool):
-        super().__init__()
-        self.vocabulary, self.channels, self.on_sphere = codes, channels, on_sphere
-        self.register_buffer("vectors", self.limited(torch.randn(codes, channels)))
-        self.register_buffer("counts", torch.ones(codes))
-        self.register_buffer("sums", self.vectors.clone())
-        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
-
-    @property
-    def ready(self) -> bool:
-        return int(self.batches) >= START
-
-    def limited(self, rows: Tensor) -> Tensor:
-        """(N, D) -> (N, D), on the sphere where that is wanted."""
-        return rows * torch.rsqrt(rows.square().mean(1, keepdim=True) + 1e-8) if self.on_sphere else rows
-
-    def codes_of(self, rows: Tensor) -> Tensor:
-        """(N, D) -> (N,)"""
-        return nearest(rows, self.vectors)
-
-    def vectors_of(self, codes: Tensor) -> Tensor:
-        """(N,) -> (N, D)"""
-        return self.vectors[codes]
-
-    @torch.no_grad()
-    def observe(self, rows: Tensor) -> None:
-        """Learn from the codes of a batch, (N, D) of `limited`: k-means once, then running means."""
-        self.batches += 1
-        if int(self.batches) == START:
-            self.vectors.copy_(self.limited(kmeans(rows, self.vocabulary)))
-            self.counts.fill_(1.0)
-            self.sums.copy_(self.vectors)
-        if int(self.batches) <= START:
-            return
-        counts, sums = code_sums(rows, self.codes_of(rows), self.vocabulary)
-        self.counts.lerp_(counts * (self.vocabulary / counts.sum()), 1 - DECAY)
-        self.sums.lerp_(sums * (self.vocabulary / counts.sum()), 1 - DECAY)
-        dead = (self.counts < DEAD)[:, None]
-        fresh = drawn(rows, self.vocabulary)
-        self.sums.copy_(torch.where(dead, fresh, self.sums))
-        self.counts.copy_(torch.where(dead[:, 0], 1.0, self.counts))
-        self.vectors.copy_(self.limited(self.sums / self.counts[:, None]))
-
-
-class Grid(nn.Module):
-    """Finite scalar quantisation: every channel rounded to one of its levels, all in [-1, 1]."""
-
-    levels: Tensor
-    ready = True
-
-    def __init__(self, levels: tuple[int, ...]):
-        super().__init__()
-        self.vocabulary, self.channels = math.prod(levels), len(levels)
-        self.register_buffer("levels", torch.tensor(levels), persistent=False)
-
-    def limited(self, rows: Tensor) -> Tensor:
-        return bounded(rows, self.levels) / (self.levels // 2)
-
-    def codes_of(self, rows: Tensor) -> Tensor:
-        return grid_codes((rows * (self.levels // 2)).round(), self.levels)
-
-    def vectors_of(self, codes: Tensor) -> Tensor:
-        return grid_points(codes, self.levels) / (self.levels // 2)
-
-    def observe(self, rows: Tensor) -> None:
-        """There is nothing to learn."""
+    if not config.perceptual:
+        return config
+    if not config.judge:
+        raise ConfigError("--family.perceptual: give --family.judge RUN; train one with 'figment train classifier'")
+    loaded = load_model(Path(config.judge))
+    if not isinstance(loaded.model, Embeds):
+        raise CapabilityError(
+            f"--family.judge {config.judge}: a '{loaded.family}' has no features; give a classifier's run"
+        )
+    if loaded.spec.shape != spec.shape:
+        raise DataError(f"--family.judge {config.judge}: made for {loaded.spec}, the dataset has {spec}")
+    return replace(config, inner=Inner.of(loaded))
 
 
 class VqvaeModel(nn.Module):
@@ -212,25 +160,77 @@ class VqvaeModel(nn.Module):
 
 
 class VqvaeObjective(Objective[VqvaeModel]):
+    """Judge and critic, where they are asked for, are part of the objective: the shipped model has neither."""
+
+    def __init__(self, model: VqvaeModel, config: Config, channels: int):
+        super().__init__(model)
+        self.config = config
+        self.judge: Any = config.inner.build() if config.inner else None
+        self.critic = PatchCritic(channels, 2 * config.width) if config.adversarial else None
+
+    @property
+    def has_validation(self) -> bool:
+        return self.critic is None
+
+    def begin(self) -> None:
+        if self.config.inner:
+            self.judge.load_state_dict(self.config.inner.weights(Path(self.config.judge)))
+
+    def train(self, mode: bool = True) -> VqvaeObjective:
+        super().train(mode)
+        if self.judge:
+            self.judge.eval()
+        return self
+
+    def phases(self) -> tuple[Phase, ...]:
+        critic = (Phase("critic", updates=("critic",), loss=self.critic_loss),) if self.critic else ()
+        return (*super().phases(), *critic)
+
     def loss(self, batch: Batch) -> Loss:
-        model, quantizer = self.model, self.model.quantizer
-        z = model.rows(batch.images)
+        model, quantizer, x = self.model, self.model.quantizer, batch.images
+        z = model.rows(x)
         if self.training:
             quantizer.observe(z.detach())
         codes = quantizer.codes_of(z)
         e = quantizer.vectors_of(codes)
         learning_first = self.training and not quantizer.ready
-        squared = (model.pictures(z if learning_first else straight_through(z, e)) - batch.images).square().mean()
+        rebuilt = model.pictures(z if learning_first else straight_through(z, e))
+        squared = (rebuilt - x).square().mean()
         terms = {"error": squared}
+        if self.judge:
+            terms["perceptual"] = self.config.perceptual * feature_distance(self.judge.features, rebuilt, x)
+        if self.critic:
+            terms["adversarial"] = self._fooling(rebuilt, sum(terms.values()))
         if isinstance(quantizer, Codebook):
             terms["commitment"] = COMMITMENT * (z - e.detach()).square().mean() * (not learning_first)
         psnr = 10 * torch.log10(4 / squared.detach().clamp_min(1e-10))  # the range of [-1, 1] is 2
         return Loss(terms, {"psnr": psnr, "perplexity": perplexity(codes, model.vocabulary)})
 
+    def _fooling(self, rebuilt: Tensor, rest: Any) -> Tensor:
+        """What the critic adds, as strong in the decoder's last layer as the rest of the loss."""
+        assert self.critic
+        fooling, last = linear_generator(self.critic(rebuilt)), self.model.decoder.layers[-1].get_parameter("weight")
+        slopes = (torch.autograd.grad(term, last, retain_graph=True)[0].norm() for term in (rest, fooling))
+        w = next(slopes) / (next(slopes) + 1e-6)
+        return self.config.adversarial * w.detach().clamp_max(1e4) * fooling
+
+    def critic_loss(self, batch: Batch) -> Loss:
+        assert self.critic
+        with torch.no_grad():
+            rebuilt = self.model.detokenize(self.model.tokenize(batch.images))
+        real_logits, fake_logits = self.critic(batch.images), self.critic(rebuilt)
+        stats = {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
+        return Loss({"adversarial": hinge_critic(real_logits, fake_logits)}, stats)
+
 
 def build(config: Config, spec: ImageSpec) -> Objective:
-    """Encoder, codes and decoder for pictures of this spec; labels are left to `token_prior`."""
-    return VqvaeObjective(VqvaeModel(config, spec))
+    """Encoder, codes and decoder for pictures of this spec; labels are left to `token_prior`.
+
+    Raises ConfigError where a perceptual term is asked for without a judge.
+    """
+    if config.perceptual and config.inner is None:
+        config = complete(config, spec)
+    return VqvaeObjective(VqvaeModel(config, spec), config, spec.channels)
 
 
 def _quantizer(config: Config) -> Codebook | Grid:

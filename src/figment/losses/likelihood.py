@@ -1,4 +1,4 @@
-"""How probable 8-bit pictures are: by the probability-flow ODE of a denoiser, and as steps of a diffusion chain.
+"""How probable 8-bit pictures are: by a denoiser's probability-flow ODE, by steps of a diffusion chain, by latents.
 
 Nothing here draws from a shared generator: what is random in a row's figure is derived from the row, so that a picture
 has the same likelihood every time and in any batch.
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from figment.core.noise import following
 
@@ -69,6 +70,21 @@ def ode_log_density(
         s += h
     prior = -0.5 * (z.square().flatten(1).sum(1) + size * math.log(2 * math.pi))
     return prior + growth - 0.5 * size * math.log(sigma_min**2 + DATA_VARIANCE)
+
+
+def importance_bits_per_dim(
+    images: Tensor, log_weight: Callable[[Tensor], Tensor], numbers: int, *, count: int
+) -> Tensor:
+    """Bits for each colour value by latents z that were drawn from q(z|x), (B, C, H, W) -> (B,): a bound from above.
+
+    log p(x) >= E log 1/K sum_k p(x, z_k) / q(z_k|x): Burda et al. 2016, equation 8, with K = count; 1 is the ELBO.
+    log_weight: standard normal (B, numbers), from which z_k is made -> log p(x, z_k) / q(z_k|x), (B,).
+    """
+    size = images[0].numel()
+    # As wide as the latents at least, because what is drawn has the shape of what it is derived from.
+    noise_at = following(F.pad(images.flatten(1), (0, max(0, numbers - size))))
+    weights = torch.stack([log_weight(noise_at(k)[:, :numbers]) for k in range(count)])
+    return (math.log(count) - weights.logsumexp(0)) / (size * math.log(2))
 
 
 def normal_kl_nats(mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor) -> Tensor:

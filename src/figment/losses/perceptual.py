@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from figment.core.errors import CheckpointError
 
@@ -79,6 +80,17 @@ class Perceptual(nn.Module):
             if isinstance(layer, nn.ReLU):
                 # vector_norm, because the gradient of a root is infinite where every channel is silent
                 yield hidden / (torch.linalg.vector_norm(hidden, dim=1, keepdim=True) + 1e-10)
+
+
+def feature_distance(features: Callable[[Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
+    """|f(x) - f(y)|^2 of features of unit length, averaged over pictures: 0 to 4, differentiable in `first` alone.
+
+    features: (B, C, H, W) -> (B, D), of a network that may have learnt anything: a judge's. The equation above with the
+    last layer alone, all of its channels alike.
+    """
+    with torch.no_grad():
+        wanted = F.normalize(features(second).float(), dim=1)
+    return (F.normalize(features(first).float(), dim=1) - wanted).square().sum(1).mean()
 
 
 def load_perceptual(folder: Path, digests: Mapping[str, str] | None = None) -> Perceptual:

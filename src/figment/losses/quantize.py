@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from figment.core import ranks
-
 BEYOND = 1e-3  # how far past the outermost levels the bound reaches, so that those can be reached at all
 
 
@@ -29,11 +27,11 @@ def straight_through(continuous: Tensor, discrete: Tensor) -> Tensor:
 
 
 def code_sums(vectors: Tensor, codes: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
-    """How many vectors have each code, (K,), and the sums of those, (K, D), over all ranks."""
+    """How many vectors have each code, (K,), and the sums of those, (K, D)."""
     with torch.autocast(vectors.device.type, enabled=False):
         # A product with one-hot rows, since adding up by index is not repeatable on a GPU.
         chosen = F.one_hot(codes, vocabulary).float()
-        return ranks.total(chosen.sum(0)), ranks.total(chosen.T @ vectors.float())
+        return chosen.sum(0), chosen.T @ vectors.float()
 
 
 def kmeans(vectors: Tensor, count: int, rounds: int = 10) -> Tensor:
@@ -49,10 +47,10 @@ def kmeans(vectors: Tensor, count: int, rounds: int = 10) -> Tensor:
 
 
 def drawn(vectors: Tensor, count: int) -> Tensor:
-    """Vectors of the first rank at random, each once as long as there are enough: (N, D) -> (count, D)."""
+    """Vectors at random, each once as long as there are enough: (N, D) -> (count, D)."""
     repeats = -(-count // len(vectors))
     rows = torch.cat([torch.randperm(len(vectors)) for _ in range(repeats)])[:count]
-    return ranks.from_first(vectors[rows.to(vectors.device)].float())
+    return vectors[rows.to(vectors.device)].float()
 
 
 def perplexity(codes: Tensor, vocabulary: int) -> Tensor:

@@ -89,7 +89,7 @@ class ConvGenerator(nn.Module):
         return (self.latents,)
 
     def generate(self, noise: Tensor, condition: Condition | None = None, settings: Any = None) -> Tensor:
-        vector = self.condition(condition, len(noise)).to(noise.device)
+        vector = self.condition(condition, noise.shape[0]).to(noise.device)
         return self.grow(torch.cat([noise, vector], 1))
 
 

@@ -76,7 +76,7 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor, condition: Condition | None, *times: Tensor) -> Tensor:
         """images (B, C, H, W), each of times (B,) in [0, 1] or near it -> (B, channels_out, H, W) float32"""
-        vector, text = self.condition.embed(condition, len(images))
+        vector, text = self.condition.embed(condition, images.shape[0])
         for embed, time in zip(self.times, times, strict=True):
             vector = vector + embed(time)
         return self.net(images, vector, text).float()

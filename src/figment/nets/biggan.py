@@ -130,7 +130,7 @@ class BigGenerator(nn.Module):
 
     def forward(self, noise: Tensor, condition: Condition | None) -> Tensor:
         first, *chunks = noise.split(self.chunk, 1)
-        asked = self.condition(condition, len(noise))
+        asked = self.condition(condition, noise.shape[0])
         hidden = self.enter(first).unflatten(1, self.start)
         for block, mixing, chunk in zip(self.blocks, self.mixing, chunks, strict=True):
             hidden = mixing(block(hidden, torch.cat([chunk, asked], 1)))
@@ -169,5 +169,5 @@ class ProjectionCritic(nn.Module):
         for block, mixing in zip(self.blocks, self.mixing, strict=True):
             hidden = mixing(block(hidden))
         features = F.relu(hidden).float().sum((2, 3))
-        asked = self.condition(condition, len(images)).float()
+        asked = self.condition(condition, images.shape[0]).float()
         return self.answer(features).float() + (features * asked).sum(1, keepdim=True)

@@ -65,7 +65,7 @@ class GridDecoder(nn.Module):
 
     def forward(self, vector: Tensor, condition: Tensor) -> Tensor:
         codes = self.head(torch.cat([vector, condition], 1))
-        return self.layers(codes.view(len(codes), -1, *self.grid))
+        return self.layers(codes.view(codes.shape[0], -1, *self.grid))
 
 
 def _channels(width: int) -> int:

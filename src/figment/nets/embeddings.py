@@ -46,7 +46,10 @@ class ConditionEmbedding(nn.Module):
         self.caption = nn.Linear(text_width(width), width) if spec.caption_bytes else None
 
     def forward(self, condition: Condition | None, batch_size: int) -> Tensor:
-        """A missing condition, or a missing part of it, counts as not given in every row."""
+        """A missing condition, or a missing part of it, counts as not given in every row.
+
+        batch_size: tensor.shape[0], never len(tensor), which would fix the number of rows of an exported graph.
+        """
         return self.embed(condition, batch_size)[0]
 
     def embed(self, condition: Condition | None, batch_size: int) -> tuple[Tensor, Text | None]:

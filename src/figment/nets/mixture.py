@@ -18,8 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from figment.core import ranks
-
 RANK = 16
 LARGEST_STEP = 0.05  # a single batch may not decide: it has only a few vectors for each component
 OTHERS = 0.02  # of a class's own share, what it first gives each component of another class
@@ -114,11 +112,10 @@ class Mixture(nn.Module):
                 self._place(self._starts(vectors, labels), vectors.var(0).mean(), self.power > 0)
             step = min(LARGEST_STEP, (int(self.batches) + 2) ** -0.6)
             found, second = self._statistics(vectors, labels)
-            count = ranks.total(vectors.new_tensor(float(len(vectors))))
             known = torch.eye(self.rank + 1).to(vectors) * self.shares.sum(0)[:, None, None]
-            second = known.lerp(ranks.total(second) / count, step)
+            second = known.lerp(second / len(vectors), step)
             for name, sums in found.items():
-                getattr(self, name).lerp_(ranks.total(sums) / count, step)
+                getattr(self, name).lerp_(sums / len(vectors), step)
             self._standardize(second)
             self._feed(self._starts(vectors, labels))
             self.batches += 1
@@ -152,15 +149,15 @@ class Mixture(nn.Module):
         self._place(starts, wide, mass < STARVED / self.components)
 
     def _starts(self, vectors: Tensor, labels: Tensor | None) -> Tensor:
-        """A vector for each component, of its own class where there is one: (K, D), the same on all ranks."""
+        """A vector for each component, of its own class where there is one: (K, D)"""
         order = torch.randperm(len(vectors)).to(vectors.device)
         if labels is not None and self.classes:
             own = torch.arange(self.components, device=order.device) % self.classes
             # Each component's own class first, in the random order; then the one that is its turn in that class.
             ranked = order[(labels[order][None] != own[:, None]).to(torch.uint8).sort(dim=1, stable=True).indices]
             turn = torch.arange(self.components, device=order.device) // self.classes
-            return ranks.from_first(vectors[ranked.gather(1, (turn % len(order))[:, None])[:, 0]])
-        return ranks.from_first(vectors[order[torch.arange(self.components) % len(order)]])
+            return vectors[ranked.gather(1, (turn % len(order))[:, None])[:, 0]]
+        return vectors[order[torch.arange(self.components) % len(order)]]
 
     def noise_shape(self) -> tuple[int]:
         """Numbers that a draw is made of: one for the component, then z, then e."""

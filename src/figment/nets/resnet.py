@@ -29,10 +29,14 @@ class ResNetTrunk(nn.Module):
         self.width = widths[-1]
 
     def forward(self, images: Tensor) -> Tensor:
-        hidden = F.relu(self.enter_norm(self.enter(self.standardize(images))))
+        return self.stages_of(images)[-1].amax((2, 3)).float()
+
+    def stages_of(self, images: Tensor) -> list[Tensor]:
+        """The activations of the first layer and of every stage, (B, D, h, w) each, of pictures of any size."""
+        seen = [F.relu(self.enter_norm(self.enter(self.standardize(images))))]
         for stage in self.stages:
-            hidden = stage(hidden)
-        return hidden.amax((2, 3)).float()
+            seen.append(stage(seen[-1]))
+        return seen
 
 
 class Stage(nn.Module):

@@ -109,7 +109,7 @@ class Mapping(nn.Module):
 
     def forward(self, noise: Tensor, condition: Condition | None) -> Tensor:
         """(B, latents) -> (B, D)"""
-        parts = [noise, self.condition(condition, len(noise))] if self.is_told else [noise]
+        parts = [noise, self.condition(condition, noise.shape[0])] if self.is_told else [noise]
         hidden = torch.cat([F.normalize(part.float(), dim=1) * math.sqrt(part.shape[1]) for part in parts], 1)
         for layer in self.layers:
             hidden = active(layer(hidden))
@@ -143,7 +143,7 @@ class Synthesis(nn.Module):
 
     def forward(self, w: Tensor, noises: Sequence[Tensor]) -> Tensor:
         """w (B, styles, D), noises: (B or 1, 1, *size) for each layer -> (B, C, H, W) float32"""
-        hidden, images = self.pattern.expand(len(w), -1, -1, -1), None
+        hidden, images = self.pattern.expand(w.shape[0], -1, -1, -1), None
         for number, (layer, noise) in enumerate(zip(self.layers, noises, strict=True)):
             hidden = layer(hidden, w[:, number], noise)
             if number % 2 == 0:  # the last layer of its size; its picture has the next one's style
@@ -192,7 +192,7 @@ class StyleCritic(nn.Module):
         hidden = self.blocks(active(self.enter(images)))
         hidden = active(self.mix(torch.cat([hidden, deviation(hidden)], 1)))
         features = self.answer(active(self.features(hidden.flatten(1)))).float()
-        wanted = self.wanted + self.condition(condition, len(images)).float()
+        wanted = self.wanted + self.condition(condition, images.shape[0]).float()
         return (features * wanted).sum(1, keepdim=True) / math.sqrt(len(self.wanted))
 
 

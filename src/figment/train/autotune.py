@@ -1,8 +1,8 @@
-"""What this machine is fast at: precision, memory layout and attention kernel, measured on the run's own model.
+"""What this machine is fast at: precision, layout, attention kernel and threads, measured on the run's own model.
 
 bfloat16 is several times faster on processors with AMX and slower on ones without AVX-512; channels_last helps some
-norms and ruins others. So a few steps of each are timed at the start, their gradients compared with float32's, and the
-choice is written into the run's config.
+norms and ruins others; two threads are slower than one where a neighbour keeps a core busy. So a few steps of each are
+timed at the start, their gradients compared with float32's, and the choice is written into the run's config.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from figment.core import ranks
 from figment.core.config import TrainConfig, to_json, write_json
 from figment.core.engine import Engine, Kernel, Layout, Precision, default_device, seed_slice, seeded
 from figment.core.objective import Objective
@@ -32,8 +33,18 @@ LEAST_COSINE = 0.98
 def choose_engine(build: Callable[[], Objective], config: TrainConfig, batch: Batch, identity: object) -> Engine:
     """The fastest engine whose gradients agree with float32's.
 
-    identity: JSON values that tell this model and batch from others; the choice is remembered under them.
+    identity: JSON values that tell this model and batch from others; the choice is remembered under them, but for the
+    number of threads, which depends on what else the machine does at the moment.
     """
+    best = _arithmetic(build, config, batch, identity)
+    counts = _thread_counts() if best.device == "cpu" else [0]
+    if len(counts) == 1:
+        return best
+    return _fastest([replace(best, threads=count) for count in counts], build, batch[:IMAGES])
+
+
+def _arithmetic(build: Callable[[], Objective], config: TrainConfig, batch: Batch, identity: object) -> Engine:
+    """The fastest precision, layout and kernel, measured now or remembered."""
     attends = any(isinstance(module, Attention) for module in build().modules())
     layouts, kernels = _candidates(config, attends)
     if len(layouts) == len(kernels) == 1:
@@ -63,6 +74,14 @@ def _candidates(config: TrainConfig, attends: bool) -> tuple[list[Engine], list[
     return engines, kernels if attends else kernels[:1]
 
 
+def _thread_counts() -> list[int]:
+    """Numbers of threads in question, 0 for all; among ranks the cores are shared out already."""
+    most = torch.get_num_threads()
+    if most == 1 or ranks.are_announced():
+        return [0]
+    return [0, *sorted({1, most // 2})]
+
+
 def _fastest(candidates: list[Engine], build: Callable[[], Objective], batch: Batch) -> Engine:
     """The quickest of the candidates whose gradients point where the first one's do."""
     reference: list[Tensor] = []
@@ -77,7 +96,7 @@ def _fastest(candidates: list[Engine], build: Callable[[], Objective], batch: Ba
 
 def _trial(engine: Engine, build: Callable[[], Objective], batch: Batch) -> tuple[float, list[Tensor]]:
     """Seconds of the quicker of the last two of three passes, and the gradients of the first."""
-    with seeded(0):
+    with seeded(0), engine.threading():
         objective = build()
         engine.place(objective)
         phase = objective.phases()[0]

@@ -8,15 +8,16 @@ not, to the last bit.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
-from figment.core import plugins
+from figment.core import plugins, ranks
 from figment.core.checkpoint import (
     NEW_WEIGHTS,
     Checkpoint,
@@ -31,20 +32,20 @@ from figment.core.config import to_json
 from figment.core.engine import Engine, seeded
 from figment.core.errors import CheckpointError, DataError, FigmentError
 from figment.core.objective import Objective
+from figment.core.types import Batch
 from figment.data.batches import Batches
 from figment.data.store import Store
 from figment.train import posthoc
 from figment.train.autotune import choose_engine
 from figment.train.course import Course
-from figment.train.pace import Pace, seconds_of
+from figment.train.pace import STEPS, Pace, seconds_a_step, seconds_of
 from figment.train.run import RunConfig, refuse_idle_settings, remove_run, write_run
 from figment.train.runlog import RunLog
+from figment.train.slices import slices_for
 from figment.train.trainer import Report, Trainer
 from figment.train.watch import held_out_batches, held_out_loss, sample_grid
 
 KEEP = 2
-TIMED_STEPS = 20
-UNTIMED_STEPS = 4
 
 
 class Scorer(Protocol):
@@ -82,23 +83,23 @@ def fit(
 ) -> Iterator[Report]:
     """Train the run in `folder` to its end, yielding the trainer's reports; `open_run` has made it or found it.
 
+    Of several ranks all call this; the first one writes, and all must be able to read what it has written.
+
     warn: told of damaged checkpoints and of overfitting. stopping: asked after every step; once true, everything is
-    saved and KeyboardInterrupt raised. scorer: needed where `train.score_every` is above 0. fresh: delete the run that
-    is there, and start over.
+    saved and KeyboardInterrupt raised, on all ranks. scorer: needed where `train.score_every` is above 0. fresh: delete
+    the run that is there, and start over.
     """
     fitting = _Fitting(folder, run, store, warn, scorer, fresh)
-    try:
-        for report in () if fitting.done else fitting.trainer.run(fitting.batches.batch_at):
+    with contextlib.closing(fitting), fitting.trainer.engine.threading():
+        for report in () if fitting.done else fitting.trainer.run(fitting.batches.at):
             fitting.after_step(report)
             yield report
             if fitting.done:
                 break
-            if stopping():
-                fitting.save()
+            if ranks.is_any(stopping()):
+                ranks.decided(fitting.save)
                 raise KeyboardInterrupt("everything is saved")
-        fitting.finish()
-    finally:
-        fitting.log.close()
+        ranks.decided(fitting.finish)
 
 
 class _Fitting:
@@ -117,19 +118,26 @@ class _Fitting:
         assert scorer or not run.train.score_every
         self.scorer = scorer
         refuse_idle_settings(run, lambda: build_objective(run).has_validation)
-        self.batches = Batches(store, "train", run.train.batch_size, seed=run.seed, augment=run.train.augment)
+        self.batches = ranks.after_first(
+            lambda: Batches(store, "train", run.train.batch_size, seed=run.seed, augment=run.train.augment)
+        )
         self.validation = held_out_batches(store, run.train)
         self.run = run = self._complete(run)
-        assert run.engine
-        self.trainer = Trainer(build_objective(run), run.train, steps=run.steps, seed=run.seed, engine=run.engine)
+        self.trainer = _trainer(run, run.steps)
         self.course = Course("score" if run.train.score_every else "loss")
         if fresh or not self._resume():
             self._start()
         # Only now, when nothing of what was asked for can turn out to be impossible.
-        if fresh:
-            remove_run(folder)
-        write_run(folder, run)
-        self.log = RunLog(folder, self.trainer.step, tensorboard=run.train.tensorboard)
+        self.log: RunLog | None = None
+        if ranks.is_first():
+            if fresh:
+                remove_run(folder)
+            write_run(folder, run)
+            self.log = RunLog(folder, self.trainer.step, tensorboard=run.train.tensorboard)
+
+    def close(self) -> None:
+        if self.log:
+            self.log.close()
 
     @property
     def done(self) -> bool:
@@ -137,45 +145,20 @@ class _Fitting:
         return 0 < self.run.train.patience <= self.course.stalled
 
     def _complete(self, run: RunConfig) -> RunConfig:
-        """The run with its engine measured, and its number of steps and the distance of its scores fixed."""
+        """The run with its slices counted, its engine measured, its steps and the distance of its scores fixed."""
         started = time.perf_counter()
+        run = replace(run, slices=slices_for(run.train, run.slices))
         if run.engine is None:
-            identity = [run.family, str(run.settings), str(run.spec)]
-            engine = choose_engine(lambda: begun_objective(run), run.train, self.batches.batch_at(0), identity)
-            run = replace(run, engine=engine)
+            run = replace(run, engine=ranks.decided(lambda: engine_for(run, self.batches)))
         if run.steps and (run.score_every or not run.train.score_every):
             return run
-        pace = self._pace(run)
-        if run.train.score_every:
-            run = replace(run, score_every=pace.score_every(run.train))
-        if not run.steps:
-            left = run.minutes * 60 - (time.perf_counter() - started)
-            run = replace(
-                run, steps=max(UNTIMED_STEPS + TIMED_STEPS, int(left / pace.per_step(run.train, run.score_every)))
-            )
-        return run
-
-    def _pace(self, run: RunConfig) -> Pace:
-        """How long a step takes, and the work around it: timed on a trainer that is thrown away."""
-        steps = UNTIMED_STEPS + TIMED_STEPS
-        trial = Trainer(build_objective(run), run.train, steps=steps, seed=run.seed, engine=run.engine or Engine())
-        started = time.perf_counter()
-        for report in trial.run(self.batches.batch_at):
-            if report.step == UNTIMED_STEPS:
-                started = time.perf_counter()
-        step = (time.perf_counter() - started) / TIMED_STEPS
-        return Pace(
-            step=step,
-            validation=seconds_of(lambda: held_out_loss(trial, self.validation)) if run.train.validate_every else 0.0,
-            samples=seconds_of(lambda: sample_grid(trial, run.spec, self.validation))
-            if run.train.sample_every
-            else 0.0,
-            score=seconds_of(lambda: self._score(trial)) if run.train.score_every else 0.0,
-        )
+        score = self._score if run.train.score_every else None
+        pace = measured_pace(run, self.batches, self.validation, score)
+        return ranks.decided(lambda: pace.fixed(run, time.perf_counter() - started))
 
     def _resume(self) -> bool:
         """Go on from the newest whole checkpoint, if there is one."""
-        checkpoint = newest_checkpoint(self.checkpoints, self.warn)
+        checkpoint = ranks.decided(lambda: newest_checkpoint(self.checkpoints, self.warn))
         if checkpoint is None:
             if any(self.checkpoints.glob("[0-9]" * 8)):
                 self.warn(f"{self.checkpoints}: no whole checkpoint is left: training begins again")
@@ -211,23 +194,23 @@ class _Fitting:
             self.course.trained(loss)
         if step % train.log_every == 0 or last:
             values = dict(report.values) | {"lr": report.lr, "seconds": report.seconds}
-            self.log.write("train", step, seen_images=report.seen_images, **values)
+            self._note("train", step, seen_images=report.seen_images, **values)
         if train.validate_every and (step % train.validate_every == 0 or last):
             self._observe(held_out_loss(self.trainer, self.validation), report)
         if train.score_every and (step % self.run.score_every == 0 or last):
             scores = self._score(self.trainer)
-            self.log.write("score", step, seen_images=report.seen_images, **scores)
+            self._note("score", step, seen_images=report.seen_images, **scores)
             decisive = next(iter(scores.values()))
             higher_is_better = plugins.constant("metrics", train.score_by[0], "HIGHER_IS_BETTER")
             self.course.scored(step, -decisive if higher_is_better else decisive)
         if train.sample_every and (step % train.sample_every == 0 or last):
             picture = sample_grid(self.trainer, self.run.spec, self.validation)
-            if picture:
+            if picture and ranks.is_first():
                 path = self.folder / "samples" / f"{step:08d}.png"
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(picture)
         if train.ema_snapshots and (step % -(-self.run.steps // train.ema_snapshots) == 0 or last):
-            write_checkpoint(self.folder / posthoc.FOLDER, step, self.trainer.averages(), {})
+            self._save_in(self.folder / posthoc.FOLDER, self.trainer.averages(), {})
         is_best = self._ships_best and self.course.best_step == step
         if step % train.save_every == 0 or last or is_best or self.done:
             self.save()
@@ -235,8 +218,17 @@ class _Fitting:
     def save(self) -> None:
         """Write a checkpoint of this moment, and drop the ones no longer needed."""
         parts, facts = self.trainer.state()
-        write_checkpoint(self.checkpoints, self.trainer.step, parts, facts | {"course": self.course.state})
-        self._prune()
+        self._save_in(self.checkpoints, parts, facts | {"course": self.course.state})
+        if ranks.is_first():
+            self._prune()
+
+    def _save_in(self, folder: Path, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
+        if ranks.is_first():
+            write_checkpoint(folder, self.trainer.step, parts, facts)
+
+    def _note(self, kind: str, step: int, **values: Any) -> None:
+        if self.log:
+            self.log.write(kind, step, **values)
 
     def _prune(self) -> None:
         prune(self.checkpoints, KEEP, self.course.best_step, self.trainer.step)
@@ -254,11 +246,11 @@ class _Fitting:
         """Take note of a validation: log, best so far, plateau, and overfitting when it starts."""
         if loss is None:
             return
-        self.log.write("validation", report.step, seen_images=report.seen_images, loss=loss)
+        self._note("validation", report.step, seen_images=report.seen_images, loss=loss)
         self.trainer.plateau.patience = 4 if self.run.train.schedule == "plateau" else 2**31
         self.trainer.plateau.observe(loss)
         if worse := self.course.validated(report.step, loss):
-            self.log.write("overfitting", report.step, **asdict(worse))
+            self._note("overfitting", report.step, **asdict(worse))
             self.warn(
                 f"overfitting since step {worse.since}: held-out loss {worse.best:.4g} -> {worse.loss:.4g} while "
                 "training loss falls; more pictures, --train.augment.* or --train.patience 3 help"
@@ -298,6 +290,31 @@ class _Fitting:
         except CheckpointError as error:
             self.warn(f"{error}; it was the best one, the last step is shipped instead")
             return None
+
+
+def engine_for(run: RunConfig, batches: Batches) -> Engine:
+    """What this machine computes the run with, measured now if it was not before."""
+    identity = [run.family, str(run.settings), str(run.spec)]
+    return choose_engine(lambda: begun_objective(run), run.train, batches.batch_at(0), identity)
+
+
+def measured_pace(
+    run: RunConfig, batches: Batches, validation: list[Batch], score: Callable[[Trainer], object] | None = None
+) -> Pace:
+    """How long a step takes, and the work around it: timed on a trainer that is thrown away."""
+    trial, train = _trainer(run, STEPS), run.train
+    with trial.engine.threading():
+        return Pace(
+            step=seconds_a_step(trial, batches),
+            validation=seconds_of(lambda: held_out_loss(trial, validation)) if train.validate_every else 0.0,
+            samples=seconds_of(lambda: sample_grid(trial, run.spec, validation)) if train.sample_every else 0.0,
+            score=seconds_of(lambda: score(trial)) if score else 0.0,
+        )
+
+
+def _trainer(run: RunConfig, steps: int) -> Trainer:
+    train = replace(run.train, slices=run.slices)
+    return Trainer(build_objective(run), train, steps=steps, seed=run.seed, engine=run.engine or Engine())
 
 
 def _refuse_strangers(run: RunConfig) -> None:

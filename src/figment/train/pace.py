@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from figment.core.config import TrainConfig
+from figment.data.batches import Batches
+from figment.train.run import RunConfig
+from figment.train.trainer import Trainer
+
+TIMED_STEPS, UNTIMED_STEPS = 20, 4
+STEPS = UNTIMED_STEPS + TIMED_STEPS
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,24 @@ class Pace:
             (self.score, score_every),
         )
         return self.step + sum(seconds / every for seconds, every in around if every)
+
+    def fixed(self, run: RunConfig, spent: float) -> RunConfig:
+        """The run with as many steps as fit, and scores as often as they may be; spent: seconds of its time."""
+        if run.train.score_every:
+            run = replace(run, score_every=self.score_every(run.train))
+        if run.steps:
+            return run
+        fitting = (run.minutes * 60 - spent) / self.per_step(run.train, run.score_every)
+        return replace(run, steps=max(STEPS, int(fitting)))
+
+
+def seconds_a_step(trainer: Trainer, batches: Batches) -> float:
+    """Of a trainer with STEPS to go, all of which are taken; the first few are not timed."""
+    started = time.perf_counter()
+    for report in trainer.run(batches.at):
+        if report.step == UNTIMED_STEPS:
+            started = time.perf_counter()
+    return (time.perf_counter() - started) / TIMED_STEPS
 
 
 def seconds_of(work: Callable[[], object]) -> float:

@@ -53,6 +53,8 @@ class RunConfig:
     """None: not yet measured."""
     score_every: int = 0
     """Steps between scores, as far apart as their share of the time demands; 0: not yet measured, or none asked for."""
+    slices: int = 0
+    """Slices of a step, a multiple of the ranks that the run began on; 0: not yet known."""
     start: str = ""
     """Run whose weights this one starts from."""
     figment: str = VERSION
@@ -95,11 +97,11 @@ def open_run(folder: Path, asked: RunConfig, *, fresh: bool = False) -> RunConfi
     if not _is_run(folder):
         if folder.exists() and (not folder.is_dir() or any(path.name not in LEFTOVERS for path in folder.iterdir())):
             raise CheckpointError(f"{folder}: exists and is not a figment run; give --out another folder")
-        asked = _completed(asked)
+        asked = completed(asked)
         folder.mkdir(parents=True, exist_ok=True)
         return asked
     if fresh:
-        return _completed(asked)
+        return completed(asked)
     stored = read_run(folder)
     _refuse_changes(folder, asked, stored)
     logging = {name: getattr(asked.train, name) for name in MAY_CHANGE}
@@ -129,7 +131,7 @@ def refuse_idle_settings(run: RunConfig, has_validation: Callable[[], bool]) -> 
         )
 
 
-def _completed(asked: RunConfig) -> RunConfig:
+def completed(asked: RunConfig) -> RunConfig:
     """The run with what its family records of other runs at the start, such as how an inner model is built.
 
     Fields of a family's Config with the metadata "recorded" are filled by its `complete(config, spec)`.

@@ -6,7 +6,6 @@ body of the caller's `for` loop.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,11 +18,12 @@ from figment.core.config import TrainConfig
 from figment.core.engine import Engine, seed_slice
 from figment.core.errors import CheckpointError, NumericsError
 from figment.core.objective import Objective
-from figment.core.types import Batch, Phase
+from figment.core.types import Phase
 from figment.train.ema import Ema
 from figment.train.optimizers import make_optimizer
 from figment.train.posthoc import WIDTHS, PowerEma, part_name
 from figment.train.schedule import Plateau, lr_factor
+from figment.train.slices import Rows, Slice, State, add_up, own_slices
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,18 @@ class Trainer:
         """The model to use: averaged, unless averaging is off."""
         return self.ema.model if self.config.ema_half_life else self.objective.model
 
-    def run(self, batch_at: Callable[[int], Batch]) -> Iterator[Report]:
-        """Train from the current step to the last; `batch_at(step)` gives the whole batch of a step."""
+    def run(self, batch_at: Callable[[int], Rows]) -> Iterator[Report]:
+        """Train from the current step to the last; `batch_at(step)` gives the batch of a step, whole on every rank."""
         while self.step < self.steps:
             started = time.perf_counter()
-            batch = self.engine.put(batch_at(self.step))
+            batch = batch_at(self.step)
+            parts = [part.map(self.engine.put) for part in own_slices(batch, self.config.slices)]
             factor = lr_factor(self.config, self.step, self.steps) * self.plateau.state["factor"]
             self.objective.train()
             values: dict[str, float] = {}
             for index, phase in enumerate(self.phases):
                 if self.step % phase.every == 0:
-                    values |= self._take(phase, index, batch, factor)
+                    values |= self._take(phase, index, parts, factor)
             self.step += 1
             self.seen_images += len(batch)
             self.ema.update(self.objective.model, self.seen_images, len(batch))
@@ -85,8 +86,8 @@ class Trainer:
             seconds = time.perf_counter() - started
             yield Report(self.step, self.seen_images, values, self.config.lr * factor, seconds)
 
-    def _take(self, phase: Phase, index: int, batch: Batch, lr_factor: float) -> dict[str, float]:
-        """One phase: gradients of every slice, summed, then one optimizer step."""
+    def _take(self, phase: Phase, index: int, parts: list[Slice], lr_factor: float) -> dict[str, float]:
+        """One phase: gradients of every slice, of all ranks, summed, then one optimizer step."""
         parameters, optimizer = self.parameters[phase.updates], self.optimizers[phase.updates]
         self.objective.requires_grad_(False)
         for parameter in parameters:
@@ -94,17 +95,18 @@ class Trainer:
         optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         stats: Mapping[str, Tensor] = {}
-        for slice_index, rows in enumerate(_slices(len(batch), self.config.slices)):
-            seed_slice(self.seed, self.step * len(self.phases) + index, slice_index)
-            part = batch[rows]
-            share = len(part) / len(batch)
-            with self.engine.arithmetic():
-                loss = phase.loss(part)
+        state = State(self.objective)
+        for part in parts:
+            seed_slice(self.seed, self.step * len(self.phases) + index, part.number)
+            with state.of(part), self.engine.arithmetic():
+                loss = phase.loss(part.batch)
             total = torch.stack([term.float() for term in loss.terms.values()]).sum()
-            (total * (share * phase.gain)).backward()
+            (total * (part.share * phase.gain)).backward()
             stats = loss.stats
             for name, value in {**loss.terms, "loss": total, **loss.stats}.items():
-                sums[name] = sums.get(name, 0) + value.detach().float() * share
+                sums[name] = sums.get(name, 0) + value.detach().float() * part.share
+        state.settle()
+        sums = add_up(parameters, sums)
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         sums["gradient_norm"] = norm
@@ -186,9 +188,3 @@ def _parameters(objective: Objective, updates: tuple[str, ...]) -> list[nn.Param
     """The weights of some submodules, each once, in a fixed order."""
     found = {id(p): p for name in updates for p in objective.get_submodule(name).parameters()}
     return list(found.values())
-
-
-def _slices(batch_size: int, slices: int) -> list[slice]:
-    """Cut [0, batch_size) into as equal parts as possible; fewer where there are not enough images."""
-    edges = [batch_size * index // slices for index in range(slices + 1)]
-    return [slice(low, high) for low, high in itertools.pairwise(edges) if high > low]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
+from figment.core import ranks
 from figment.core.config import TrainConfig
 from figment.core.engine import seed_slice
 from figment.core.errors import ConfigError
 from figment.core.images import encode_png, grid, interleave, to_uint8
 from figment.core.noise import noise
-from figment.core.types import Batch, Condition, Generates, ImageSpec
+from figment.core.types import Batch, Condition, Generates, ImageSpec, Translates
 from figment.data.batches import Batches
 from figment.data.store import Store, spread_rows
 from figment.train.trainer import Trainer
@@ -22,20 +24,23 @@ SAMPLES = 64
 
 @torch.no_grad()
 def held_out_loss(trainer: Trainer, batches: list[Batch]) -> float | None:
-    """Mean loss of the averaged model, with the same noise every time; None where there is none to measure."""
+    """Mean loss of the averaged model, with the same noise every time; None where there is none to measure.
+
+    Every rank measures some of the batches.
+    """
     objective = trainer.objective
     if not batches or not objective.has_validation:
         return None
     trained, objective.model = objective.model, trainer.model
     objective.eval()
-    total = 0.0
-    for index, batch in enumerate(batches):
+    sums = torch.zeros((), dtype=torch.float64)
+    for index in range(len(batches))[ranks.share(len(batches))]:
         seed_slice(trainer.seed, 0, index)
         with trainer.engine.arithmetic():
-            terms = objective.loss(trainer.engine.put(batch)).terms.values()
-        total += sum(float(term) for term in terms) * len(batch)
+            terms = objective.loss(trainer.engine.put(batches[index])).terms.values()
+        sums += sum(float(term) for term in terms) * len(batches[index])
     objective.model = trained
-    return total / sum(len(batch) for batch in batches)
+    return float(ranks.total(sums)) / sum(len(batch) for batch in batches)
 
 
 def held_out_batches(store: Store, train: TrainConfig) -> list[Batch]:
@@ -70,15 +75,28 @@ def sample_condition(spec: ImageSpec, count: int, held_out: Sequence[Batch] = ()
 def sample_grid(trainer: Trainer, spec: ImageSpec, held_out: Sequence[Batch] = ()) -> bytes | None:
     """A PNG of the same seeds every time, one column a class; None where the model draws no pictures.
 
-    held_out: whose captions to draw, where the dataset has some.
+    held_out: whose captions to draw, where the dataset has some, and which pictures to translate.
     """
     model, classes = trainer.model, spec.num_classes
+    if isinstance(model, Translates) and held_out:
+        return _translations(trainer, model, held_out[0][slice(SAMPLES // 2)])
     if not isinstance(model, Generates):
         return None
     columns = classes if 2 <= classes <= 12 else 8
     count = SAMPLES // columns * columns
-    batch = Batch(noise(range(count), model), sample_condition(spec, count, held_out))
+    mine = ranks.share(count)
+    batch = Batch(noise(range(count)[mine], model), sample_condition(spec, count, held_out)[mine])
     placed = trainer.engine.put(batch)
     with trainer.engine.arithmetic():
-        images = model.generate(placed.images, placed.condition)
-    return encode_png(grid(to_uint8(images), columns), {"run_step": trainer.step, "seeds": f"0..{count - 1}"})
+        images = to_uint8(model.generate(placed.images, placed.condition)) if len(batch) else None
+    pictures = np.stack(ranks.gathered([] if images is None else list(images)))
+    return encode_png(grid(pictures, columns), {"run_step": trainer.step, "seeds": f"0..{count - 1}"})
+
+
+def _translations(trainer: Trainer, model: Translates, batch: Batch) -> bytes:
+    """A PNG of given pictures, each beside what they are translated to."""
+    given = batch.images if batch.condition.image is None else batch.condition.image
+    with trainer.engine.arithmetic():
+        answers = model.translate(trainer.engine.put(Batch(given)).images)
+    both = np.stack([to_uint8(given), to_uint8(answers)], axis=1)
+    return encode_png(grid(both.reshape(-1, *both.shape[2:]), 8), {"run_step": trainer.step})

@@ -7,6 +7,7 @@ Hidden files and folders are left out; links to folders are followed, each real 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +69,17 @@ def _walk(root: Path, below: Path, entered: set[tuple[int, int]]) -> Iterator[Pa
     for entry in found:
         if is_hidden(entry.name):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(root, below / entry.name, entered)
         else:
             yield below / entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _read(root: Path, file: Path) -> Record | Rejected:
@@ -79,7 +87,10 @@ def _read(root: Path, file: Path) -> Record | Rejected:
     key = os.fsencode(file.as_posix()).decode("utf-8", "backslashreplace")
     split, label = place(Path(key).parts[:-1])
     try:
-        if (root / file).stat().st_size > MAX_FILE_BYTES:
+        status = (root / file).stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe waits for ever, and a device may never end
+            return Rejected(key, "folder", "is no file but a pipe, a socket or a device")
+        if status.st_size > MAX_FILE_BYTES:
             return Rejected(key, "folder", f"larger than {MAX_FILE_BYTES >> 20} MiB; scale it down first")
         content = (root / file).read_bytes()
     except OSError as error:
