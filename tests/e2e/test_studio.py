@@ -391,6 +391,20 @@ def test_the_language_can_be_switched_and_is_remembered(visit):
     assert visit("generate", locale="zh-CN").evaluate("document.documentElement.lang") == "zh-CN"
 
 
+def lead_to(page, letter: str, tab) -> None:
+    """Press g and a letter; again where the machine was too busy to deliver both within the second that they have."""
+    from playwright.sync_api import TimeoutError as TooLate
+
+    for _ in range(5):
+        page.keyboard.press("g")
+        page.keyboard.press(letter)
+        try:
+            return tab.wait_for(timeout=3000)
+        except TooLate:
+            continue
+    tab.wait_for(timeout=100)
+
+
 def test_keys_lead_everywhere(visit):
     page = visit("generate")
     page.keyboard.press("?")
@@ -398,9 +412,7 @@ def test_keys_lead_everywhere(visit):
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="hidden")
     for letter, tab in (("d", "data"), ("x", "explore"), ("g", "generate")):
-        page.keyboard.press("g")
-        page.keyboard.press(letter)
-        page.locator(f"#tabs a[href='#{tab}'][aria-current]").wait_for()
+        lead_to(page, letter, page.locator(f"#tabs a[href='#{tab}'][aria-current]"))
     page.reload()
     page.get_by_role("button", name="Generate", exact=True).wait_for()
     page.keyboard.press("Tab")

@@ -62,7 +62,7 @@ function show() {
   opened[name].tab.show?.();
 }
 
-let led = 0;
+let led = -LEAD_MS; // when it was pressed
 
 function key(event) {
   if ((event.ctrlKey || event.metaKey) && event.key === "Enter") return opened[current]?.tab.go?.();
@@ -71,12 +71,12 @@ function key(event) {
   );
   if (isWriting || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "?") return openShortcuts();
-  if (performance.now() - led < LEAD_MS && LETTERS[event.key]) {
-    led = 0;
+  if (event.timeStamp - led < LEAD_MS && LETTERS[event.key]) {
+    led = -LEAD_MS;
     event.preventDefault();
     return go(LETTERS[event.key]);
   }
-  led = event.key === LEAD ? performance.now() : 0;
+  led = event.key === LEAD ? event.timeStamp : -LEAD_MS;
 }
 
 function languages() {
