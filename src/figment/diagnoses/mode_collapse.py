@@ -14,7 +14,7 @@ from figment.diagnoses import EARLY, Evidence, Finding
 from figment.metrics import density_coverage
 
 NEEDS = ("pictures",)
-LIMIT = 0.35  # of the distance between real pictures; a textbook GAN that is half trained shows 0.45, others 0.8 to 1.2
+LIMIT = 0.35  # of the distance between real pictures; a textbook GAN that is half trained shows 0.45 (JOURNAL.md)
 COVERAGE = 0.3  # equal distributions exceed it threefold
 LEAST = 50
 PAIRS = 20_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from figment.core.types import Extractor, Generates, Sample
 from figment.data.batches import Batches
 from figment.data.store import Store
 from figment.diagnoses import Copies, Evidence, Series
-from figment.evaluate.extract import Eyes, Progress, gathered, generate, silent
+from figment.evaluate.extract import Eyes, drawn
 from figment.evaluate.memorisation import verdict
 from figment.evaluate.reference import reference_of
 from figment.evaluate.runs import asked_of
@@ -119,16 +119,14 @@ def _wait_share(run: RunConfig, store: Store, series: Mapping[str, Series]) -> f
     return (time.perf_counter() - started) / TIMED_BATCHES / float(np.median(steps.values))
 
 
-def _with_pictures(
-    evidence: Evidence, model: Any, run: RunConfig, store: Store, eyes: Extractor, num: int, progress: Progress = silent
-) -> Evidence:
+def _with_pictures(evidence: Evidence, model: Any, run: RunConfig, store: Store, eyes: Extractor, num: int) -> Evidence:
     """The evidence with generated pictures and as many held-out ones, and whether the former are copies."""
     reference = reference_of(store, Eyes(eyes), num)
     count = len(reference.real)
     asked = asked_of(run.spec, reference, count, run.seed)
-    chunks: Iterable[np.ndarray] = generate(model, [mix(run.seed, index) for index in range(count)], asked)
+    pixels = drawn(model, [mix(run.seed, index) for index in range(count)], asked)
     labels = None if asked.labels is None else asked.labels.numpy()
-    fake = Eyes(eyes).see(gathered(chunks, progress, count), labels, {})
+    fake = Eyes(eyes).see(pixels, labels, {})
     return replace(evidence, real=reference.real, fake=fake, copies=_copies(reference.real, fake, reference.train))
 
 

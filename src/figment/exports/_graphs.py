@@ -30,6 +30,16 @@ ROWS = 3  # of the example that a graph is traced with and compared on
 CLOSE = 1e-3  # in [-1, 1] pictures, far below a grey level
 
 
+@dataclass(frozen=True)
+class Following:
+    """How a denoiser is followed from noise to picture: what the targets that write graphs can be told."""
+
+    steps: int = 18
+    """Steps of the sampler that the script takes."""
+    guidance: float | None = None
+    """How strongly the condition is followed; that of the run where it is not given."""
+
+
 class Denoiser(nn.Module):
     """denoise(noisy, sigma, ...) with the condition's parts as plain tensors, in the order of `parts`."""
 

@@ -17,18 +17,15 @@ from typing import Any
 import numpy as np
 
 from figment.exports import Run, _graphs
+from figment.exports._graphs import Following
 
 TIMED = 5
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Following):
     """How a denoiser is followed, and what is rounded."""
 
-    steps: int = 18
-    """Steps of the sampler that the script takes."""
-    guidance: float | None = None
-    """How strongly the condition is followed; that of the run where it is not given."""
     convolutions: bool = True
     """Round convolutions too; without them only products of matrices are."""
 

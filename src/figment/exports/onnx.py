@@ -11,16 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from figment.exports import Run, _graphs
+from figment.exports._graphs import Following
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Following):
     """How a denoiser is followed."""
-
-    steps: int = 18
-    """Steps of the sampler that the script takes."""
-    guidance: float | None = None
-    """How strongly the condition is followed; that of the run where it is not given."""
 
 
 def export(run: Run, out: Path, config: Config) -> dict[str, Any]:
