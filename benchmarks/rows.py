@@ -1,6 +1,6 @@
 """How long the steps for a whole dataset take over very many pictures, and in how much memory.
 
-    python benchmarks/rows.py [--rows 1000000] [--bits 31]
+    python benchmarks/rows.py [--rows 1000000] [--bits 31] [--steps outliers split]
     python benchmarks/rows.py --index datasets/cifar10/index.sqlite
 
 The rows are synthetic, or those of a copy of a dataset's index: no picture is read, since these steps work from the
@@ -16,7 +16,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ import numpy as np
 from figment.core import plugins
 from figment.data.card import describe
 from figment.data.index import Index, Row
+
+STEPS = ("exact_duplicates", "near_duplicates", "outliers", "split")
 
 AT_ONCE = 10_000
 EVERY = 50
@@ -63,8 +65,8 @@ def peak() -> str:
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
 
 
-def measure(file: Path, number: int, settings: dict[str, dict[str, float]]) -> None:
-    """Add so many rows to the index, and run the steps on all that were not refused by a step for single pictures."""
+def measure(file: Path, number: int, steps: Sequence[str], settings: dict[str, dict[str, float]]) -> None:
+    """Add so many rows to the index, and run steps on all that were not refused by a step for single pictures."""
     with Index(file) as index:
         began = time.perf_counter()
         with index.transaction():
@@ -73,7 +75,7 @@ def measure(file: Path, number: int, settings: dict[str, dict[str, float]]) -> N
         total, size = index.value("select count(*) from images"), file.stat().st_size / 2**30
         seconds = time.perf_counter() - began
         print(f"{total:,} rows, {size:.2f} GiB: {seconds:.0f} s to write, peak {peak()}", flush=True)
-        for name in ("exact_duplicates", "near_duplicates", "outliers", "split"):
+        for name in steps:
             step = plugins.load("steps", name)
             began = time.perf_counter()
             with index.transaction():
@@ -82,6 +84,7 @@ def measure(file: Path, number: int, settings: dict[str, dict[str, float]]) -> N
             seconds = time.perf_counter() - began
             print(f"{name}: {seconds:.0f} s, {len(refused):,} refused, peak {peak()}", flush=True)
         began = time.perf_counter()
+        index.settle_splits()
         describe(index)
         print(f"card: {time.perf_counter() - began:.0f} s, peak {peak()}", flush=True)
 
@@ -90,6 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--bits", type=int, default=31)
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS)
     parser.add_argument("--index", type=Path)
     options = parser.parse_args()
     settings = {"near_duplicates": {"bits": options.bits}, "outliers": {"distance": 2.0}}
@@ -97,7 +101,7 @@ def main() -> None:
         file = Path(folder) / "index.sqlite"
         if options.index:
             shutil.copy(options.index, file)
-        measure(file, 0 if options.index else options.rows, settings)
+        measure(file, 0 if options.index else options.rows, options.steps, settings)
 
 
 if __name__ == "__main__":

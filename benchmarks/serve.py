@@ -4,9 +4,12 @@
 
 Starts `figment serve RUN` and asks it for pictures of known seeds over OpenAI's endpoint, every client again as soon as
 it has its answer, or as late as Retry-After says. Beside them one more asks for /health twenty times a second. Prints
-one JSON object: answers, refusals, what was wrong or lost, and latencies in milliseconds.
+one JSON object: answers, refusals, what was wrong or lost, and latencies in milliseconds. "own" is by how much a timer
+of this program was late meanwhile: of so much every latency may be its own. Pictures are looked at when all is over.
 
-Before that, for each run that is named, the pictures a second that 16 clients get are compared with those of one.
+Before that, for each run that is named: the pictures a second that 16 clients get, beside those of one; and the frames
+a second of a slider between two seeds and, where the run can redraw, of a sheet that is drawn on. --clients 0 is only
+that.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +35,7 @@ from PIL import Image
 
 SEEDS = 100  # whose pictures are known
 ALONE_SECONDS = 5.0
+BOUNDARY = "figment-benchmark"
 RAMP_SECONDS = 10.0  # within which the clients arrive
 
 
@@ -43,14 +47,16 @@ class Line:
         self.host, self.port = parts.hostname, parts.port
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, str], bytes]:
-        """(status, headers, body) of the answer."""
+    async def ask(
+        self, method: str, path: str, body: Any = None, kind: str = "application/json"
+    ) -> tuple[int, dict[str, str], bytes]:
+        """(status, headers, body) of the answer. body: bytes of this kind, or what is sent as JSON."""
         if self.streams is None:
             self.streams = await asyncio.open_connection(self.host, self.port, limit=1 << 24)
         reader, writer = self.streams
-        data = b"" if body is None else json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
-        head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n" if data else "\r\n"
+        head += f"Content-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n" if data else "\r\n"
         writer.write(head.encode() + data)
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -80,7 +86,8 @@ async def storm(
     truth: the picture of each seed. ramp: seconds within which the clients arrive.
     """
     counts: Counter[str] = Counter()
-    times: dict[str, list[float]] = {"refused": [], "health": [], "answered": []}
+    answers: list[tuple[int, bytes]] = []
+    times: dict[str, list[float]] = {"refused": [], "health": [], "answered": [], "own": []}
     until = time.monotonic() + seconds
 
     async def client(number: int) -> None:
@@ -104,9 +111,8 @@ async def storm(
                 line.close()  # a server closes what is idle for long
                 await asyncio.sleep(max(0.0, min(float(headers["retry-after"]), until - time.monotonic())))
             elif status == 200:
-                counts["answers"] += 1
+                answers.append((seed, content))
                 times["answered"].append(took)
-                counts["wrong"] += not is_right(json.loads(content)["data"], seed, num, truth)
             else:
                 counts["lost"] += 1
         line.close()
@@ -118,10 +124,14 @@ async def storm(
             status, _, _ = await line.ask("GET", "/health")
             counts["lost"] += status != 200
             times["health"].append(time.monotonic() - begun)
+            begun = time.monotonic()
             await asyncio.sleep(0.05)
+            times["own"].append(time.monotonic() - begun - 0.05)
         line.close()
 
     await asyncio.gather(watcher(), *(client(number) for number in range(clients)))
+    counts["answers"] = len(answers)
+    counts["wrong"] = sum(not is_right(json.loads(content)["data"], seed, num, truth) for seed, content in answers)
     report = {name: counts[name] for name in ("answers", "refusals", "wrong", "lost")}
     return report | {"pictures": num * counts["answers"], **{f"{name}_ms": told(each) for name, each in times.items()}}
 
@@ -160,6 +170,45 @@ async def alone_and_together(url: str, label: str) -> dict[str, float]:
     return found | {"ratio": found["16"] / found["1"]}
 
 
+async def frames(url: str) -> dict[str, float]:
+    """Frames a second that one client gets, each asked for when the last one is there, of the only run."""
+    line = Line(url)
+    (run,) = json.loads((await line.ask("GET", "/api/runs"))[2])["runs"]
+
+    async def of(path: str, kind: str, body: Callable[[int], Any]) -> float:
+        done, until = 0, time.monotonic() + ALONE_SECONDS
+        while time.monotonic() < until:
+            status, _, content = await line.ask("POST", path, body(done), kind)
+            assert status == 200, content
+            done += 1
+        return done / ALONE_SECONDS
+
+    def walk(number: int) -> dict[str, Any]:
+        return {"run": run["id"], "seed_a": 0, "seed_b": 1, "t": number % 100 / 100}
+
+    found = {"walk": await of("/api/walk", "application/json", walk)}
+    if any(edit["name"] == "redraw" for edit in run["edits"]):
+        form = f"multipart/form-data; boundary={BOUNDARY}"
+        found["redraw"] = await of("/api/redraw", form, lambda number: sheet(run, number))
+    line.close()
+    return found
+
+
+def sheet(run: Mapping[str, Any], number: int) -> bytes:
+    """A form: a sheet of the run's size with a stroke somewhere, to be redrawn."""
+    spec, buffer = run["spec"], io.BytesIO()
+    picture = np.zeros((spec["height"], spec["width"], 3), np.uint8)
+    picture[number % spec["height"]] = 255
+    Image.fromarray(picture).save(buffer, "PNG")
+    request = json.dumps({"run": run["id"], "edit": "redraw", "seeds": [0]}).encode()
+    parts = [b'name="request"\r\n\r\n' + request]
+    parts += [b'name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n' + buffer.getvalue()]
+    edge = f"--{BOUNDARY}".encode()
+    return (
+        b"".join(edge + b"\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + edge + b"--\r\n"
+    )
+
+
 @contextlib.contextmanager
 def served(run: Path, state: Path) -> Any:
     """A server over a run, by its address and its process."""
@@ -182,6 +231,13 @@ async def ready(url: str) -> None:
     line.close()
 
 
+def drawn(run: Path, label: str, out: Path) -> dict[int, np.ndarray]:
+    """The pictures of the known seeds, as the command line draws them."""
+    words = ["sample", str(run), "--out", str(out), "--num", str(SEEDS), "--label", label]
+    subprocess.run([sys.executable, "-m", "figment", *words], check=True, stdout=sys.stderr)
+    return {int(file.stem): np.asarray(Image.open(file), np.int16) for file in out.rglob("*.png")}
+
+
 def memory_mb(pid: int) -> float:
     """Resident memory of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -198,13 +254,11 @@ def main() -> None:
     options = parser.parse_args()
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        drawn = Path(folder) / "drawn"
-        words = ["sample", str(options.runs[0]), "--out", str(drawn), "--num", str(SEEDS), "--label", options.label]
-        subprocess.run([sys.executable, "-m", "figment", *words], check=True, stdout=sys.stderr)
-        truth = {int(file.stem): np.asarray(Image.open(file), np.int16) for file in drawn.rglob("*.png")}
+        truth = drawn(options.runs[0], options.label, Path(folder) / "drawn") if options.clients else {}
         for run in options.runs:
             with served(run, Path(folder) / "state") as (url, pid):
-                report[f"{run.name}: clients"] = asyncio.run(alone_and_together(url, options.label))
+                report[f"{run}: clients"] = asyncio.run(alone_and_together(url, options.label))
+                report[f"{run}: frames"] = asyncio.run(frames(url))
                 if run == options.runs[0] and options.clients:
                     before = memory_mb(pid)
                     asked: dict[str, Any] = {"clients": options.clients, "seconds": options.seconds}

@@ -3,13 +3,16 @@
     make gallery                              all of them
     python -m recipes.gallery digits_flow     these
 
-Beside each picture lies a JSON file with its commands, its seconds of training and its scores.
+Beside each picture lies a JSON file with its commands, its seconds of training and its scores; the recipe is told of
+them too.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -43,9 +46,39 @@ def make(run: Run, folder: Path) -> None:
         answer = figment(command, folder)
         seconds += (time.monotonic() - started) * command.startswith("figment train ")
     shutil.copy(folder / run.picture, GALLERY)
-    facts = {"commands": run.commands, "train_seconds": round(seconds), "scores": answer["runs"][0]["scores"]}
+    facts = {
+        "commands": run.commands,
+        "train_seconds": round(seconds),
+        "cores": len(os.sched_getaffinity(0)),
+        "scores": answer["runs"][0]["scores"],
+    }
     path = (GALLERY / run.picture).with_suffix(".json")
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def told(run: Run) -> dict[str, str]:
+    """What the docstring of a recipe says of its picture, by what it begins with."""
+    facts = json.loads((GALLERY / run.picture).with_suffix(".json").read_text("utf-8"))
+    fd, accuracy = facts["scores"]["fd"], facts["scores"]["accuracy"]
+    trainings = [command for command in run.commands if command.startswith("figment train ")]
+    return {
+        "cost": f"{facts['train_seconds']} s of training on {spent_on(facts)}",
+        "score": f"fd {fd['value']:.3g} (floor {fd['floor']:.3g}), accuracy {accuracy['value']:.3g}",
+        "command": trainings[-1],
+    }
+
+
+def spent_on(facts: dict) -> str:
+    return "one CPU core" if facts["cores"] == 1 else f"{facts['cores']} CPU cores"
+
+
+def tell(name: str) -> None:
+    """Write into a recipe's docstring what was measured."""
+    path = Path(__file__).with_name(f"{name}.py")
+    text = path.read_text("utf-8")
+    for word, fact in told(recipe(name)).items():
+        text = re.sub(rf"^{word:<10}.*$", lambda _, line=f"{word:<10}{fact}": line, text, count=1, flags=re.MULTILINE)
+    path.write_text(text, encoding="utf-8")
 
 
 def figment(command: str, folder: Path) -> dict:
@@ -60,7 +93,7 @@ def page() -> str:
     for path in sorted(GALLERY.glob("*.json")):
         facts = json.loads(path.read_text(encoding="utf-8"))
         lines += [f"## {path.stem}", "", f"![{path.stem}](../gallery/{path.stem}.png)", "", "```"]
-        lines += [*facts["commands"], "```", "", f"Training took {facts['train_seconds']} s on two CPU cores.", ""]
+        lines += [*facts["commands"], "```", "", f"Training took {facts['train_seconds']} s on {spent_on(facts)}.", ""]
         lines += ["| score | value | 95% interval | floor |", "|-|-|-|-|"]
         for name, one in facts["scores"].items():
             floor = "" if one["floor"] is None else f"{one['floor']:.3g}"
@@ -74,6 +107,7 @@ def main(asked: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:  # one for all: a dataset that is there is not built again
         for name in asked or names():
             make(recipe(name), Path(folder))
+            tell(name)
     PAGE.write_text(page(), encoding="utf-8")
 
 

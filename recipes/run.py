@@ -12,3 +12,21 @@ class Run:
 
     commands: tuple[str, ...]
     picture: str
+
+
+def digits(family: str, training: str, *before: str) -> Run:
+    """The digits that come with scikit-learn, drawn by a family: seeds in order, nothing picked.
+
+    training: what stands behind `figment train FAMILY --data digits --out FAMILY`. before: commands that it needs.
+    """
+    picture = f"{family}-digits.png"
+    return Run(
+        commands=(
+            "figment data build digits: --out digits",
+            *before,
+            f"figment train {family} --data digits --out {family} {training}",
+            f"figment sample {family} --num 80 --out {picture}",
+            f"figment eval {family} --data digits",
+        ),
+        picture=picture,
+    )

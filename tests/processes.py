@@ -42,6 +42,7 @@ class Processes:
         """Begin "module:function" with JSON arguments in a process that ends with the exit code it returns."""
         self._number += 1
         said = self._folder / f"said-{self._number}.txt"  # so that what an earlier one said can still be read
+        said.touch()  # it may be read before the process has said anything
         request = {"call": call, "arguments": arguments, "said": str(said)}
         assert self._server.stdin
         self._server.stdin.write(json.dumps(request, default=str).encode() + b"\n")

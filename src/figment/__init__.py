@@ -13,7 +13,7 @@ __version__ = VERSION
 
 
 def load(path: str | Path) -> Any:
-    """The trained model in `path` (a run folder or its `model/`), in evaluation mode.
+    """The trained model in `path` (a run folder, its `model/`, or diffusers:FOLDER), in evaluation mode.
 
     >>> from figment.core.noise import noise
     >>> model = figment.load("runs/digits")                       # doctest: +SKIP
@@ -29,7 +29,7 @@ def from_pretrained(name: str | Path) -> Any:
 
     >>> model = figment.from_pretrained("someone/digits")         # doctest: +SKIP
     """
-    if Path(name).exists():
+    if Path(name).exists() or ":" in str(name):  # which no name on the hub has
         return load(name)
     from figment.core.errors import CheckpointError, MissingExtra
 
@@ -51,8 +51,7 @@ def save_pretrained(run: str | Path, folder: str | Path) -> None:
     """
     import shutil
 
-    from figment.core.checkpoint import load_model
+    from figment.core.checkpoint import load_model, shippable
 
     load_model(Path(run))
-    source = Path(run) / "model" if (Path(run) / "model").is_dir() else Path(run)
-    shutil.copytree(source, Path(folder) / "model", dirs_exist_ok=True)
+    shutil.copytree(shippable(Path(run)), Path(folder) / "model", dirs_exist_ok=True)

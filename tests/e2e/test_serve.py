@@ -65,7 +65,8 @@ def test_runs_tell_what_they_can_do(served):
     steps = next(one for one in flow["settings"] if one["name"] == "steps")
     assert (steps["type"], steps["default"], steps["low"], steps["high"]) == ("integer", 18, 1, 1000) and steps["help"]
     assert not {"guide", "judge"} & {one["name"] for one in flow["settings"]}
-    assert {"inpaint", "redraw"} <= {edit["name"] for edit in flow["edits"]}
+    names = {edit["name"] for edit in flow["edits"]}
+    assert {"inpaint", "redraw"} <= names and "colorize" not in names, "colours are offered to a run of grey pictures"
     assert served.get("/api/runs/flow/log")["events"][0]["kind"] == "train"
     first = served.get("/api/runs/r0/samples")["samples"][0]
     assert first["n"] == 0 and served.http.get("/api/runs/r0/samples/0").content[:4] == b"\x89PNG"
@@ -145,6 +146,18 @@ def test_an_edit_keeps_what_is_known(served):
     assert "edit" in served.get("/api/history", limit=1)["images"][0]["recipe"]
 
 
+def test_a_sheet_that_is_drawn_on_is_answered_at_once(served):
+    request = json.dumps({"run": "r0", "edit": "redraw", "seeds": [5], "label": "3", "settings": {"steps": 4}})
+    files = {"image": ("a.png", photo()), "request": (None, request)}
+    before = served.get("/api/history")["total"]
+    direct = served.http.post("/api/redraw", files=files)
+    assert direct.status_code == 200 and direct.headers["content-type"] == "image/png", direct.text
+    assert served.get("/api/history")["total"] == before
+    events = served.events(served.http.post("/api/edit", files=files).json()["job"])
+    told = next(data for name, data in events if name == "image")
+    assert np.abs(pixels(direct.content) - fetched(served, told)).max() <= 1
+
+
 # OpenAI's shape
 
 
@@ -196,6 +209,7 @@ def test_history_survives_a_restart(served, tmp_path):
 
 
 def test_a_dead_worker_costs_only_its_batch(served, offline):
+    took = []
     for _ in range(KILLS):
         slow = {"run": "r0", "num": 4, "settings": {"steps": 1000, "sampler": "heun"}}
         lost = served.post("/api/generate", slow, 202)["job"]
@@ -207,9 +221,11 @@ def test_a_dead_worker_costs_only_its_batch(served, offline):
         name, data = served.events(lost)[-1]
         assert (name, data["error"]["code"]) == ("error", "worker_died")
         events = served.events(waiting)
-        assert time.monotonic() - died < 10
+        took.append(time.monotonic() - died)
+        assert took[-1] < 10
         told = next(data for name, data in events if name == "image")
         assert events[-1][0] == "done" and np.abs(fetched(served, told) - offline[11]).max() <= 1
+    print(f"{KILLS} kills; the next picture after {np.median(took):.1f} s, at the latest after {max(took):.1f} s")
 
 
 def test_what_is_called_off_costs_nothing_more(served):
@@ -260,6 +276,15 @@ def test_a_full_queue_says_when_to_come_again(served, monkeypatch):
     assert retries == sorted(retries)
     for job in jobs:
         served.http.delete(f"/api/jobs/{job}")
+
+
+def test_a_full_server_does_not_read_what_it_refuses(served, monkeypatch):
+    monkeypatch.setattr("figment.serve.queue.MOST_SECONDS", 0.0)
+    for path in ("/v1/images/generations", "/api/generate", "/api/redraw"):
+        answer = served.http.post(path, content=b"{no json", headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "busy")
+        assert int(answer.headers["Retry-After"]) >= 1 and answer.headers.get("connection") != "close"
+    assert served.http.post("/api/recipe", content=b"x", headers={"Content-Type": "image/png"}).status_code == 400
 
 
 def test_late_work_is_refused(served):
@@ -339,7 +364,7 @@ def test_the_card_follows_the_labels(served, monkeypatch):
     before = json.loads((data.path / "card.json").read_text())["label_digest"]
     served.post("/api/data/d0/labels", {"changes": [{"row": one["row"], "label": "new", "was": one["label"]}]})
     until(lambda: json.loads((data.path / "card.json").read_text())["label_digest"] != before, 20)
-    assert "new" in data.store.spec.classes
+    until(lambda: "new" in data.store.spec.classes, 20)  # a moment after the file
 
 
 def test_a_refused_picture_is_taken_in_after_all(served):
@@ -352,6 +377,39 @@ def test_a_refused_picture_is_taken_in_after_all(served):
     assert served.get("/api/data/d0/images", status="rejected")["total"] == 0
     again = served.http.post("/api/data/d0/restore", json={"rows": [77]})
     assert again.status_code == 400 and "was not refused" in again.json()["error"]["message"]
+
+
+def test_what_is_refused_by_hand_comes_back_with_all_that_was_said_of_it(served):
+    data = served.studio.data["d0"]
+    one, other = served.get("/api/data/d0/images", offset=50, limit=2)["images"]
+    count = sum(data.store.counts.values())
+    changes = [{"row": row["row"], "reason": "a smudge", "was": None} for row in (one, other)]
+    assert served.post("/api/data/d0/reasons", {"changes": changes}) == {
+        "changed": [one["row"], other["row"]],
+        "conflicts": [],
+    }
+    assert sum(data.store.counts.values()) == count - 2, "the card is late, so pictures and labels would not fit"
+    refused = served.get("/api/data/d0/images", status="rejected", step="hand")["images"]
+    assert [(row["row"], row["reason"], row["label"]) for row in refused] == [
+        (row["row"], "a smudge", row["label"]) for row in (one, other)
+    ]
+    late = [{"row": one["row"], "reason": "another tab's", "was": None}]  # decided before the first was heard of
+    conflict = {"row": one["row"], "reason": "a smudge"}
+    assert served.post("/api/data/d0/reasons", {"changes": late}) == {"changed": [], "conflicts": [conflict]}
+    back = [{"row": row["row"], "reason": None, "was": "a smudge"} for row in (one, other)]
+    assert served.post("/api/data/d0/reasons", {"changes": back})["changed"] == [one["row"], other["row"]]
+    assert served.get("/api/data/d0/images", offset=50, limit=2)["images"] == [one, other]
+    assert sum(data.store.counts.values()) == count
+
+
+def test_the_least_sure_come_first(served):
+    data, rows = served.studio.data["d0"], served.get("/api/data/d0/images", offset=60, limit=3)["images"]
+    changes = [{"row": row["row"], "label": None, "was": row["label"]} for row in rows]
+    served.post("/api/data/d0/labels", {"changes": changes})
+    data.store.note_margins({rows[0]["key"]: 0.9, rows[2]["key"]: 0.1})  # of the one between nobody knows
+    first = served.get("/api/data/d0/images", order="useful", limit=500)["images"]
+    places = [next(at for at, image in enumerate(first) if image["row"] == row["row"]) for row in rows]
+    assert places[2] == 0 and places[1] < places[0] and all(image["label"] for image in first[places[0] + 1 :])
 
 
 # Who may come in

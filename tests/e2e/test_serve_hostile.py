@@ -121,6 +121,10 @@ def bodies() -> list[tuple[str, str, dict]]:
     labels += [[{"row": 0, "label": "x" * 300, "was": "0"}], [{"row": 10**12, "label": "1", "was": "0"}]]
     labels += [[{"row": 0, "label": "1", "was": "0", "key": "x"}], [{"row": 0, "label": "1", "was": "0"}] * 1001]
     found += [(f"labels-{n}", LABELS, {"changes": each}) for n, each in enumerate(labels)]
+    reasons = [{}, [{"row": -1, "reason": "x", "was": None}], [{"row": 0, "reason": 5, "was": None}]]
+    reasons += [[{"row": 0, "reason": "", "was": None}], [{"row": 0, "reason": "x"}]]
+    reasons += [[{"row": 10**12, "reason": "x", "was": None}], [{"row": 0, "reason": "x" * 300, "was": None}]]
+    found += [(f"reasons-{n}", "/api/data/d0/reasons", {"changes": each}) for n, each in enumerate(reasons)]
     walks = [{"t": 2}, {"seed_a": 1}, {"seed_a": 1, "seed_b": 2, "t": float("nan")}, {"seed": 1, "plane": [1]}, {}]
     found += [(f"walk-{n}", "/api/walk", {"run": "r1", **each}) for n, each in enumerate(walks)]
     found += [
@@ -292,7 +296,8 @@ FORMS = {
 
 @pytest.mark.parametrize("files", FORMS.values(), ids=FORMS)
 def test_no_form_is_taken_for_what_it_is_not(served, files):
-    assert refused(served.http.post("/api/edit", files=files), 400) == "invalid_request"
+    for path in ("/api/edit", "/api/redraw"):
+        assert refused(served.http.post(path, files=files), 400) == "invalid_request"
 
 
 def test_a_form_of_a_thousand_parts_is_refused(served):

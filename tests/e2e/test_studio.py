@@ -351,6 +351,24 @@ def test_labels_are_given_by_keys_and_taken_back(visit, served):
     assert [one["label"] for one in ask(served, "/api/data/d0/images?limit=6")["images"]] == [r["label"] for r in rows]
 
 
+def test_a_picture_is_refused_by_a_key_and_taken_in_again(visit, served):
+    page = visit("data")
+    page.locator(".cell[data-index='20'] img").wait_for()
+    row = ask(served, "/api/data/d0/images?limit=1&offset=20")["images"][0]
+    page.get_by_label("Reason to refuse it").fill("a smudge")
+    page.locator(".cell[data-index='20']").click()
+    page.get_by_role("listbox").press("-")
+    page.locator(".cell.out[data-index='20']").wait_for()
+    page.get_by_text("1 saved, 0 on their way").wait_for()
+    assert ask(served, "/api/data/d0/images?status=rejected")["images"][0]["reason"] == "a smudge"
+    page.get_by_role("button", name="Review").click()
+    page.get_by_text("a smudge").wait_for()
+    page.get_by_role("button", name="Look and label").click()
+    page.get_by_role("listbox").press("z")
+    page.get_by_text("2 saved, 0 on their way").wait_for()
+    assert ask(served, "/api/data/d0/images?limit=1&offset=20")["images"][0] == row
+
+
 def test_what_two_tabs_change_at_once_is_shown_and_not_lost(visit, served):
     page = visit("data")
     page.locator(".cell img").first.wait_for()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from figment.core.checkpoint import load_model
 from figment.train.run import read_run
-from tests.commands import QUICK, done, log
+from tests.commands import QUICK, contents, done, log
+from tests.commands import figment as command_line
 from tests.ranks import Said, begin, command, figment
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -95,6 +97,74 @@ def test_a_run_goes_on_on_another_number_of_ranks(dataset, single, tmp_path):
     assert told == [
         "figment: this run computes its steps in 4 slices, which 3 ranks cannot share evenly; start it on 1 or 2 or 4"
     ]
+
+
+def test_a_sharded_run_goes_on_without_and_with_more_ranks(dataset, single, tmp_path):
+    """In two parts; from their checkpoint whole, on one rank; and from that one in four parts."""
+    run = tmp_path / "run"
+    line = words("vae", dataset, run, 8, "--train.slices", 4)
+    said = figment(2, tmp_path / "2", *line, "--train.shard")
+    assert [one.code for one in said] == [0] * 2 and quiet(said), said
+    same_runs(single, run)
+    shorten(run)
+    done(*line)
+    same_runs(single, run)
+    shorten(run)
+    assert [one.code for one in figment(4, tmp_path / "4", *line, "--train.shard")] == [0] * 4
+    same_runs(single, run)
+
+
+def shorten(run: Path) -> None:
+    """Take a finished run of eight steps back to its fourth."""
+    shutil.rmtree(run / "checkpoints" / "00000008")
+    shutil.rmtree(run / "model")
+
+
+def test_only_what_trains_in_one_phase_is_sharded(dataset, tmp_path):
+    asked = ("train", "gan", "--data", dataset, "--out", tmp_path / "run", *QUICK, "--steps", 4, "--train.shard")
+    told = command_line(*asked).complaint
+    assert told == (
+        "--train.shard: a 'gan' trains in 2 phases; only a family with a single one, such as flow, can be sharded: "
+        "leave it out"
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(judged, tmp_path_factory) -> Path:
+    """A run that draws, of a dataset with a judge."""
+    run = tmp_path_factory.mktemp("finished") / "run"
+    done("train", "flow", "--data", judged.path, "--out", run, *QUICK, "--steps", 2)
+    return run
+
+
+def test_two_ranks_draw_the_pictures_of_one(finished, tmp_path):
+    """Seventy are two chunks, one for each rank; to the last byte, the recipes included."""
+    asked = ("--num", 70, "--sampling.steps", 2)
+    done("sample", finished, *asked, "--out", tmp_path / "one")
+    said = figment(2, tmp_path / "said", "sample", finished, *asked, "--out", tmp_path / "two")
+    assert [one.code for one in said] == [0, 0] and quiet(said), said
+    assert len(contents(tmp_path / "one")) == 70
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    picture = next((tmp_path / "one").rglob("69.png"))
+    said = figment(2, tmp_path / "again", "sample", finished, "--again", picture, "--out", tmp_path / "69.png")
+    assert [one.code for one in said] == [0, 0], said
+    assert (tmp_path / "69.png").read_bytes() == picture.read_bytes()
+
+
+def test_two_ranks_score_what_one_does(judged, finished, tmp_path):
+    dataset = shutil.copytree(judged.path, tmp_path / "digits", ignore=shutil.ignore_patterns("cache"))
+    asked = ("eval", finished, "--num", 70, "--metrics", "fd", "accuracy", "--json", "--data")
+    one = done(*asked, judged.path).json["runs"]
+    said = figment(2, tmp_path / "said", *asked, dataset, "--out", tmp_path / "report.html")
+    assert [one.code for one in said] == [0, 0] and quiet(said), said
+    assert json.loads(said[0].text.splitlines()[-1])["runs"] == one
+    assert (tmp_path / "report.html").exists()
+
+
+def test_a_mistake_about_a_run_is_told_once(tmp_path):
+    said = figment(2, tmp_path / "said", "sample", tmp_path / "none", "--out", tmp_path / "a.png")
+    assert [one.code for one in said] == [2, 2]
+    assert len([line for one in said for line in one.text.splitlines()]) == 1
 
 
 def test_scores_and_minutes_are_the_same_for_all(judged, tmp_path):

@@ -113,6 +113,16 @@ def test_a_config_of_another_version_is_refused(shipped, change, text):
         load_model(shipped[0])
 
 
+def test_a_config_that_says_something_else_than_was_written_is_refused(shipped):
+    path = shipped[0] / "model" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config, indent=4))
+    assert load_model(shipped[0])
+    path.write_text(json.dumps(config | {"facts": {"step": 99}}))
+    with pytest.raises(CheckpointError, match=r"config\.json: damaged or changed by hand"):
+        load_model(shipped[0])
+
+
 def test_what_is_no_run_is_told_apart(tmp_path):
     with pytest.raises(CheckpointError, match="no such run; train one with"):
         load_model(tmp_path / "nothing")

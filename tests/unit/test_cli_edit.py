@@ -9,9 +9,14 @@ import pytest
 from PIL import Image, ImageCms
 
 from figment.core import plugins
+from figment.core.checkpoint import write_model
+from figment.core.engine import seeded
+from figment.core.errors import DataError
 from figment.core.images import read_recipe, to_uint8
+from figment.core.types import ImageSpec
 from figment.data.pixels import digest, to_channels
-from figment.evaluate.opening import open_image, open_mask
+from figment.evaluate.opening import MOST_FRAMES, open_frames, open_image, open_mask
+from figment.families import frame_rnn
 from tests.commands import QUICK, contents, done, figment
 from tests.pictures import encode, jpeg, pixels, png, write_folder
 
@@ -140,6 +145,44 @@ def test_known_pixels_come_back_from_the_file_as_they_were(run, photo, tmp_path)
     kept = painted[..., 0] == 0
     assert np.array_equal(levels(out)[kept], levels(photo)[kept])
     assert read_recipe(out)["label"] == "3" and read_recipe(out)["mask"] == digest(painted)
+
+
+def animation(kind: str, frames: list[np.ndarray], **options) -> bytes:
+    first, *rest = (Image.fromarray(frame) for frame in frames)
+    return encode(first, kind, save_all=True, append_images=rest, **options)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("GIF", {})])
+def test_a_file_that_moves_is_its_frames(kind, options):
+    greys = [np.full((6, 9, 3), level, np.uint8) for level in (0, 90, 200)]  # which a GIF keeps as they are
+    opened = open_frames(animation(kind, greys, **options), "moving", 3)
+    assert [to_uint8(one.image)[0].tolist() for one in opened] == [frame.tolist() for frame in greys]
+    assert len({one.digest for one in opened}) == 3
+    (still,) = open_frames(png(0), "still.png", 1)
+    assert still.image.shape == (1, 1, 12, 12)
+
+
+def test_a_film_is_refused():
+    frames = [np.full((1, 1), place % 2 * 255, np.uint8) for place in range(MOST_FRAMES + 1)]
+    with pytest.raises(DataError, match=f"film.gif: has {MOST_FRAMES + 1} frames; cut it to {MOST_FRAMES} at most"):
+        open_frames(animation("GIF", frames), "film.gif", 3)
+
+
+def test_a_clip_that_moves_goes_on(tmp_path):
+    spec = ImageSpec(3, 16, 16, frames=4)
+    with seeded(0):
+        config = frame_rnn.Config.preset("tiny")
+        model = frame_rnn.build(config, spec).model
+    write_model(tmp_path / "run/model", model.state_dict(), "frame_rnn", config, spec, {})
+    frames = [pixels(seed, 16, 16) for seed in range(3)]
+    write_folder(tmp_path, {"clip.png": animation("PNG", frames)})
+    out = tmp_path / "longer.png"
+    done("edit", "continue", tmp_path / "run", tmp_path / "clip.png", "--edit.frames", 2, "--out", out)
+    assert np.array_equal(levels(out)[3:51:3, 3:51:3], frames[0])  # of the strip: enlarged 3 times, a line about each
+    with Image.open(tmp_path / "longer.gif") as film:
+        assert film.n_frames == 5
+    complaint = figment("edit", "animate", tmp_path / "run", "--out", tmp_path / "x.gif").complaint
+    assert complaint.startswith("'animate' is for single pictures, this run draws 4 frames of 16x16x3")
 
 
 # What it says.

@@ -1,4 +1,7 @@
-"""Building datasets: what comes out, that it is always the same, and that nothing can be lost on the way."""
+"""Building datasets: what comes out, that it is always the same, and that nothing can be lost on the way.
+
+FIGMENT_KILLS=100 python -m pytest tests/unit/test_data_build.py -k random -rP      the long form, a minute
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import errno
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -26,6 +30,8 @@ from figment.data.build import BuildConfig, build, dry_run
 from figment.data.index import Index
 from figment.data.store import Store
 from tests.pictures import classes, encode, jpeg, pixels, png, write_folder, write_tar, write_zip
+
+KILLS = int(os.environ.get("FIGMENT_KILLS", "5"))
 
 MIXED = classes(12, ("cat", "dog", "emu")) | {
     "cat/copy.png": png(0),
@@ -291,11 +297,15 @@ def test_a_dry_run_says_what_a_build_does_and_writes_nothing(tmp_path, photos):
 def test_progress_counts_to_the_end(tmp_path, photos, small_groups):
     calls = []
     build([str(photos)], tmp_path / "out", progress=lambda done, total: calls.append((done, total)))
-    assert calls == [*((done, 40) for done in range(3, 40, 3)), (40, 40)]
+    looked = [(number, None) for number in range(1, 41)]  # at the pictures that decide the size
+    assert calls == [*looked, *((done, 40) for done in range(3, 40, 3)), (40, 40)]
     calls.clear()
     path = write_tar(tmp_path / "a.tar", MIXED)
     build([str(path)], tmp_path / "out2", progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (40, None)
+    calls.clear()
+    build([str(photos)], tmp_path / "out3", BuildConfig(size="16"), progress=lambda *call: calls.append(call))
+    assert calls[:2] == [(1, None), (3, 40)]  # a size that is given needs no look
 
 
 # Killed.
@@ -305,7 +315,7 @@ import sys, figment.data.build as building, figment.data.workers as workers
 building.GROUP_PICTURES, building.CHUNK_PICTURES, workers.ALONE_SECONDS = 8, 3, 0
 workers.os.cpu_count = lambda: 2
 if __name__ == "__main__":
-    building.build([sys.argv[1]], sys.argv[2], progress=lambda done, total: print(done, flush=True))
+    building.build([sys.argv[1]], sys.argv[2], progress=lambda done, total: total and print(done, flush=True))
 """
 
 
@@ -356,6 +366,35 @@ def test_a_build_that_is_killed_again_and_again_ends_the_same(tmp_path, photos, 
         num_killed += 1
     assert num_killed >= 2
     assert everything(tmp_path / "out") == everything(tmp_path / "whole")
+
+
+def test_a_build_that_is_killed_at_random_moments_ends_the_same(tmp_path, photos, small_groups):
+    began = time.monotonic()
+    build([str(photos)], tmp_path / "whole")
+    seconds, expected = time.monotonic() - began, everything(tmp_path / "whole")
+    choose, kills, midway = random.Random(0), 0, 0
+    for trial in range(20 * KILLS):
+        out, is_done = tmp_path / f"killed-{trial}", False
+        while not is_done:
+            child = fork()
+            if child == 0:
+                try:
+                    build([str(photos)], out)
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            if kills < KILLS:
+                time.sleep(choose.uniform(0, 1.5 * seconds))
+                os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            is_done = not os.WIFSIGNALED(status)
+            kills += not is_done
+            midway += not is_done and (out / "shards").exists()
+        assert status == 0 and everything(out) == expected
+        if kills >= KILLS:
+            break
+    print(f"{kills} kills, {midway} of them with shards written")  # python -m pytest -rP shows it
+    assert kills == KILLS
 
 
 def test_a_kill_takes_the_workers_along_and_loses_nothing(tmp_path, photos, small_groups):

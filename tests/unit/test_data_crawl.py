@@ -1,4 +1,7 @@
-"""Crawling: against a real server on this machine, with pages that are slow, loop, lie, lead astray, or say no."""
+"""Crawling: against a real server on this machine, with pages that are slow, loop, lie, lead astray, or say no.
+
+FIGMENT_KILLS=100 python -m pytest tests/unit/test_data_crawl.py -k random -rP      the long form, some minutes
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import gzip
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -37,6 +41,8 @@ from figment.data.web_frontier import Frontier, Link
 from figment.data.web_pages import kind_of, read_page, read_sitemap
 from figment.data.web_robots import forbids_links, header_words, objection, rules
 from tests.pictures import jpeg, png
+
+KILLS = int(os.environ.get("FIGMENT_KILLS", "2"))
 
 Route = tuple[int, dict[str, str], bytes] | Callable[[BaseHTTPRequestHandler], None]
 
@@ -759,6 +765,62 @@ def test_a_crawl_that_is_killed_loses_and_repeats_nothing(site, tmp_path):
     assert sorted(keys) == sorted(f"{site.url}/{number}.png" for number in numbers)
     again = [path for path, number in site.counts.items() if number > 1]
     assert len(again) == len(deadly) and sum(site.counts.values()) == 1 + 4 + len(numbers) + len(deadly)
+
+
+BUILD = """
+import sys
+import figment.data.build as building
+building.GROUP_PICTURES, building.CHUNK_PICTURES = 3, 1
+url, place, out = sys.argv[1:]
+config = building.BuildConfig(sources={"crawl": {"allow_host": [place], "delay": 0.0}})
+building.build([f"crawl:{url}"], out, config)
+"""
+
+
+def slowly(route: Route) -> Callable[[BaseHTTPRequestHandler], None]:
+    assert isinstance(route, tuple)
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.02)
+        answer(handler, route[0], {"Content-Length": str(len(route[2])), **route[1]}, route[2])
+
+    return send
+
+
+def test_a_build_of_a_crawl_that_is_killed_at_random_moments_ends_the_same(site, tmp_path):
+    for number in range(3):
+        site.page(f"/page{number}", "".join(f'<img src="/{one}.png">' for one in range(number, 12, 3)))
+    site.page("/", "".join(f'<a href="/page{number}"></a>' for number in range(3)))
+    for number in range(12):
+        site.picture(f"/{number}.png", seed=number + 1)
+    site.routes = {path: slowly(route) for path, route in site.routes.items()}
+
+    def start(out: Path) -> subprocess.Popen:
+        environment = os.environ | {"XDG_CACHE_HOME": str(out.with_suffix(".cache")), "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen([sys.executable, "-c", BUILD, site.url, site.place, out], env=environment)
+
+    def rows(out: Path) -> list:
+        with Index(out / "index.sqlite") as index:
+            return list(index.rows())
+
+    whole = tmp_path / "whole"
+    assert start(whole).wait() == 0
+    asked, choose, kills, trials = len(site.asked), random.Random(0), 0, 0
+    while kills < KILLS:
+        out, code, before = tmp_path / f"killed-{trials}", -signal.SIGKILL, len(site.asked)
+        while code == -signal.SIGKILL:
+            process, first = start(out), len(site.asked)
+            while kills < KILLS and process.poll() is None and len(site.asked) == first:
+                time.sleep(0.002)  # until it has asked for something: before that there is nothing to lose
+            if kills < KILLS and process.poll() is None:
+                time.sleep(choose.uniform(0, 0.5))
+                process.kill()
+            code = process.wait()
+            kills += code == -signal.SIGKILL
+            assert len(site.asked) - before <= asked + kills
+        assert code == 0 and rows(out) == rows(whole)
+        trials += 1
+    print(f"{kills} kills, {trials} datasets")  # python -m pytest -rP shows it
 
 
 def test_a_dataset_is_built_of_a_crawl(site, tmp_path):

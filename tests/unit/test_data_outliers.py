@@ -12,6 +12,8 @@ from figment.data.build import BuildConfig, build, dry_run
 from figment.data.descriptors import SIZE, descriptors
 from figment.data.figures import measure
 from figment.data.steps.outliers import NEIGHBOUR, distances
+from figment.data.store import Store
+from tests.commands import done, figment
 from tests.pictures import encode, write_folder
 from tests.unit.test_data_clean import photo
 
@@ -88,3 +90,28 @@ def test_what_is_like_an_example_is_refused(tmp_path):
     (examples / "bad.png").write_bytes(b"no picture")
     with pytest.raises(ConfigError, match=r"bad\.png: not a picture in a known format.*; take it out of the folder"):
         dry_run([str(folder)], BuildConfig(size="32", steps={"unlike": {"examples": str(examples)}}))
+
+
+def test_the_judge_knows_what_is_no_digit(judged, tmp_path):
+    rng = np.random.default_rng(0)
+    noise = {f"{seed}.png": encode(255 * rng.integers(0, 2, (8, 8, 1), np.uint8)) for seed in range(8)}
+    source = write_folder(tmp_path / "noise", noise)
+    store = build(["digits:", str(source)], tmp_path / "data")
+    (run,) = (judged.path / "judges").iterdir()
+    words = ("data", "outliers", store.path, "--judge", run, "--num", 8, "--json")
+    told = done(*words).json
+    assert {one["key"] for one in told["strangest"]} == {f"noise/{name}" for name in noise}
+    limit = told["strangest"][-1]["distance"] - 0.01
+    assert told["refused"] == 0 and Store(store.path).counts == store.counts
+    assert done(*words, "--distance", limit).json["refused"] == 8
+    left = Store(store.path)
+    assert sum(left.counts.values()) == 1797
+    assert {one.reason.partition(":")[0] for one in left.rejected()} == {"unlike the others"}
+    left.restore(["noise/3.png"])
+    assert sum(left.counts.values()) == 1798
+
+
+def test_too_few_pictures_have_no_outliers(tmp_path):
+    source = write_folder(tmp_path / "few", {f"{seed}.png": encode(ball(seed)) for seed in range(9)})
+    store = build([str(source)], tmp_path / "data")
+    assert "9 pictures are too few to say which are strange" in figment("data", "outliers", store.path).complaint

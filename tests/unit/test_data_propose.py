@@ -55,7 +55,8 @@ def test_the_sure_are_right_and_are_marked(partly, quick):
         marks = [
             float(mark) for (mark,) in index.query("select json_extract(origin, '$.proposed') from images") if mark
         ]
-    assert len(marks) == answer["accepted"] and min(marks) >= 0.95
+        noted = index.value("select count(*) from images where json_extract(origin, '$.margin') is not null")
+    assert len(marks) == answer["accepted"] and min(marks) >= 0.95 and noted == answer["unlabelled"]
 
 
 def test_a_judge_learns_nothing_from_its_own_proposals(partly):

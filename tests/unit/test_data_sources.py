@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from figment.core import plugins
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
 from figment.data.source import resolve
 from figment.data.sources import digits, folder
-from tests.pictures import classes, png, write_folder, write_zip
+from tests.pictures import classes, jpeg, png, write_folder, write_tar, write_zip
 
 
 def keys(root: Path) -> list[str]:
@@ -129,11 +134,11 @@ def test_linked_folders_are_walked_once_and_circles_end(tmp_path):
 
 
 def test_a_broken_link_and_a_huge_file_are_refused_with_a_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr("figment.data.files.MAX_FILE_BYTES", 2**20)
     write_folder(tmp_path, {"1.png": png(1), "2.png": bytes(2**20 + 1)})
     (tmp_path / "3.png").symlink_to(tmp_path / "gone.png")
     _, huge, broken = folder.records(folder.Config(str(tmp_path)))
-    assert huge == Rejected("2.png", "folder", "larger than 1 MiB; scale it down first")
+    assert huge == Rejected("2.png", "folder", "is larger than 1 MiB; scale it down first")
     assert broken == Rejected("3.png", "folder", "cannot be read: No such file or directory")
 
 
@@ -152,3 +157,65 @@ def test_a_folder_without_pictures_is_an_error_in_one_line(tmp_path):
     with pytest.raises(DataError) as caught:
         keys(tmp_path)
     assert str(caught.value) == f"{tmp_path}: no pictures, none of its 2 files is named like a picture; {wanted}"
+
+
+# Pipes.
+
+COCO_LIST = {"images": [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}], "annotations": []}
+CELEBA_LIST = b"2\nSmiling\n1.jpg 1\n2.jpg -1\n"
+
+# source -> (its files, the path of the pipe, what is given as the argument, key of what is refused)
+PIPES: dict[str, tuple[dict[str, bytes], str, str, str | None]] = {
+    "folder": ({"1.png": png(1)}, "pipe.png", "", "pipe.png"),
+    "frames": ({"a/1.png": png(1), "a/2.png": png(2)}, "walk.gif", "", "walk.gif"),
+    "pairs": ({"a/1.png": png(1), "b/1.png": png(2), "a/2.png": png(3)}, "b/2.png", "", "b/2.png"),
+    "manifest": ({"1.png": png(1), "t.csv": b"path\n1.png\npipe.png\n"}, "pipe.png", "t.csv", "pipe.png"),
+    "coco": (
+        {"annotations/captions_val2017.json": json.dumps(COCO_LIST).encode(), "val2017/1.jpg": jpeg(1)},
+        *("val2017/2.jpg", "", "val2017/2.jpg"),
+    ),
+    "celeba": ({"list_attr_celeba.txt": CELEBA_LIST, "img_align_celeba/1.jpg": jpeg(1)},
+               "img_align_celeba/2.jpg", "", "2.jpg"),
+    "imagenet": ({"train/n01440764/1.JPEG": jpeg(1)}, "train/n01440764/2.JPEG", "", "train/n01440764/2.JPEG"),
+    "webdataset": ({"a.tar": b""}, "b.tar", "", None),
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def at_once() -> Iterator[None]:
+    """Whoever waits for a pipe inside is woken by an error."""
+
+    def wake(*_: object) -> None:
+        raise TimeoutError("it waits for ever")
+
+    before = signal.signal(signal.SIGALRM, wake)
+    signal.setitimer(signal.ITIMER_REAL, 5)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("source", PIPES)
+def test_a_pipe_among_the_files_is_refused_and_never_waited_for(source, tmp_path):
+    files, pipe, argument, refused = PIPES[source]
+    write_folder(tmp_path, files)
+    if source == "webdataset":
+        write_tar(tmp_path / "a.tar", {"1.png": png(1)})
+    os.mkfifo(tmp_path / pipe)
+    settings = {"length": 2} if source == "frames" else {}
+    with at_once():
+        name, config = resolve(f"{source}:{tmp_path / argument}", {source: settings})
+        found = list(plugins.load("sources", name).records(config))
+    assert sum(isinstance(one, Record) for one in found) == 1
+    told = {one.key: one.reason for one in found if isinstance(one, Rejected)}
+    assert list(told) == ([refused] if refused else [])
+    assert all("is no file but a folder, a pipe, a socket or a device" in reason for reason in told.values())
+
+
+@pytest.mark.parametrize("source", ["", "archive:", "manifest:", "parquet:", "mnist:", "cifar10:", "frames:", "font:"])
+def test_a_pipe_as_the_source_is_an_error_in_one_line(source, tmp_path):
+    os.mkfifo(tmp_path / "pipe.tar")
+    with at_once(), pytest.raises(DataError, match=r"pipe\.tar: is a pipe, a socket or a device; give a file or a fol"):
+        resolve(f"{source}{tmp_path / 'pipe.tar'}")

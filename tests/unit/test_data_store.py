@@ -15,6 +15,7 @@ from figment.data.build import BuildConfig, build
 from figment.data.index import Index
 from figment.data.steps.split import Config as Split
 from figment.data.store import Store
+from tests.commands import flip_bit
 from tests.pictures import classes, pixels, png, write_folder, write_zip
 
 FILES = classes(20) | {"cat/copy.png": png(0), "dog/cut.png": png(5000)[:-40], "dog/tiny.png": png(5001, 4, 5)}
@@ -64,7 +65,7 @@ def test_a_split_that_there_is_not_is_named(store):
 def test_pixels_are_decoded_once_and_cannot_be_changed(store):
     images = store.images("train")
     (path,) = (store.path / "cache").iterdir()
-    assert path.name == f"{store.pixel_digest}.uint8" and path.stat().st_size == 40 * 12 * 12 * 3
+    assert path.name == f"{store.pixel_digest}.uint8" and path.stat().st_size == 40 * 12 * 12 * 3 + 32
     written = path.stat().st_mtime_ns
     assert np.array_equal(Store(store.path).images("train"), images)
     assert path.stat().st_mtime_ns == written
@@ -77,6 +78,43 @@ def test_half_a_memory_map_is_made_again(store):
     (path,) = (store.path / "cache").iterdir()
     path.write_bytes(path.read_bytes()[:100])
     assert np.array_equal(Store(store.path).images("train"), expected)
+
+
+@pytest.mark.parametrize("position", [0, 0.5, 0.9999])
+def test_a_memory_map_with_a_flipped_bit_is_made_again(store, position):
+    expected = np.array(store.images("train"))
+    (path,) = (store.path / "cache").iterdir()
+    flip_bit(path, position)
+    assert np.array_equal(Store(store.path).images("train"), expected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update images set label = 'cow' where key = 'cat/3.png'",
+        "update images set split = 'test' where key = 'cat/3.png'",
+        "delete from images where key = 'cat/3.png'",
+        "update state set value = replace(value, '12', '21') where name = 'card'",
+        "update state set value = '{' where name = 'card'",
+    ],
+)
+def test_an_index_that_is_not_what_figment_wrote_is_refused(store, change):
+    with Index(store.path / "index.sqlite") as index:
+        assert index.connection.execute(change).rowcount == 1
+    for read in (lambda: Store(store.path).labels("train"), lambda: Store(store.path).images("train")):
+        with pytest.raises(DataError, match=r"index\.sqlite is damaged"):
+            read()
+
+
+def test_damaged_bytes_are_not_given_away(store):
+    with Index(store.path / "index.sqlite") as index:
+        shard, offset = next(index.query("select shard, offset from images where key = 'cat/3.png'"))
+    content = bytearray((store.path / shard).read_bytes())
+    content[offset + 60] ^= 1
+    (store.path / shard).write_bytes(content)
+    with pytest.raises(DataError, match=r"damaged at 'cat/3\.png'"):
+        store.encoded("cat/3.png")
+    assert store.encoded("cat/4.png")
 
 
 def test_a_damaged_shard_is_noticed(store):

@@ -19,7 +19,7 @@ from figment.edits import Answer, Request
 from figment.edits._canvas import canvas_of
 from figment.edits._drawing import finish
 from figment.edits._estimates import blur_width, noise_level, scratches, tone_range
-from figment.edits._operators import BlockMean, Blur, Grey, Identity, Mask
+from figment.edits._operators import BlockMean, Blur, Doubted, Grey, Identity, Mask
 from figment.edits._posterior import informed, unclipped
 from figment.edits._tiles import Tiling, mirrored
 from figment.samplers import Sampling
@@ -303,14 +303,29 @@ def test_the_range_of_grey_is_found_under_a_few_bright_dots():
 
 
 def test_scratches_are_found_and_only_they_change():
-    image = picture(40, 60)
+    """A model that knows its pictures takes none of their own fine lines for a scratch, however thin."""
+    image = picture(40, 60) * 0.1
+    image[..., 8, :] += 0.15
+    image[..., 40] -= 0.15
     image[..., 17, 5:50] = 1.0
     image[..., 3:35, 22] = -1.0
     scratched = torch.zeros(40, 60, dtype=torch.bool)
     scratched[17, 5:50] = scratched[3:35, 22] = True
-    answer = edited("remove", Gaussian(), request(image))
-    mask = answer.extras["mask"][0, 0] > 0
-    assert mask[scratched].all()
-    assert mask.sum() < 4 * scratched.sum()
+    answer = edited("remove", Gaussian(0.0, 0.2), request(image), soft=0, threshold=4.0)
+    mask, suspected = (answer.extras[name][0, 0] > 0 for name in ("mask", "suspected"))
+    assert (suspected & ~scratched).sum() > 80
+    assert (mask & scratched).sum() > 0.95 * scratched.sum()
+    assert (mask & ~scratched).sum() < 0.2 * (suspected & ~scratched).sum()
     assert torch.equal(answer.images[0, 0][~mask], image[0, 0][~mask])
+    assert answer.images[0, 0][mask].abs().max() < 0.9
     assert answer.figures["found_percent"] == pytest.approx(100 * float(mask.float().mean()))
+
+
+def test_a_doubted_pixel_is_believed_as_far_as_it_fits():
+    """Two guesses: N(0, v + s^2), and any value from -1 to 1 (Bayes's rule)."""
+    given, chance = torch.tensor([0.0, 0.3, 1.0]).view(1, 1, 1, 3), torch.tensor([0.2, 0.5, 0.0]).view(1, 1, 1, 3)
+    likely = torch.distributions.Normal(0, 0.5).log_prob(given).exp()
+    expected = (1 - chance) * likely / ((1 - chance) * likely + chance / 2)
+    found = Doubted(chance, 0.3)
+    torch.testing.assert_close(found.sound(given, 0.16), expected)
+    torch.testing.assert_close(found.pull(given, 0.09 / 0.16), expected * given * 0.16 / 0.25)

@@ -16,10 +16,9 @@ from figment.core.errors import ConfigError
 from figment.core.noise import noise
 from figment.core.types import Condition, ImageSpec
 from figment.edits import Request, require
-from figment.edits._colours import sliced_distance, to_lab, to_rgb
+from figment.edits._colours import sliced_distance, to_lab, to_rgb, with_colours_of
 from figment.edits._palette import palette_of, transported
 from figment.edits._patches import Grid, grids, nearest
-from figment.edits.restyle import with_colours_of
 from figment.samplers import Sampling
 from figment.testing import tiny_settings
 from tests.doubles import Patterns

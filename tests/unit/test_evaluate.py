@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from figment.core.checkpoint import load_model
 from figment.core.errors import CapabilityError, DataError
 from figment.core.types import Sample
 from figment.data.captions import decode_captions
@@ -16,6 +17,7 @@ from figment.evaluate import cache
 from figment.evaluate.extract import Eyes
 from figment.evaluate.reference import pictures_in, reference_in, reference_of
 from figment.evaluate.runs import Yardstick, asked_of, default_metrics, draw, score, show
+from figment.evaluate.scored import kept_scores
 from figment.features import descriptors
 from tests.commands import QUICK, done, figment
 from tests.pictures import classes, encode, write_folder
@@ -312,6 +314,7 @@ def test_scores_carry_floor_ceiling_and_passport_and_come_out_again(store, run):
     assert kid["floor"] < min(kid["value"], kid["ceiling"]) and kid["higher_is_better"] is False
     assert kid["passport"]["extractor_digest"] == "descriptors-1-4" and kid["passport"]["num_fake"] == 40
     assert done("eval", run, "--data", store.path, *EYES, "--json").json == first.json
+    assert first.json["runs"][0]["scores"].items() <= kept_scores(run, load_model(run).digest).items()
 
 
 def test_settings_of_the_features_are_flags_and_part_of_the_passport(store, run):

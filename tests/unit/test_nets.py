@@ -12,7 +12,7 @@ from figment.nets.attention import Attention, PixelAttention, Text, grid_positio
 from figment.nets.backbone import Backbone, BackboneConfig
 from figment.nets.unet import Upsample
 
-NETS = ("mlp", "unet", "dit", "mixer")
+NETS = ("mlp", "unet", "dit", "mixer", "unet2d")
 LABELLED = ImageSpec(1, 8, 8, classes=("a", "b"))
 CAPTIONED = ImageSpec(3, 16, 16, caption_bytes=32)
 

@@ -9,11 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.distributed.fsdp  # forked ranks share what is imported
 
 from figment.core import plugins, ranks
 from figment.core.config import TrainConfig
 from figment.core.engine import Engine, seeded, slice_of, whole_batch
 from figment.core.errors import ConfigError, DataError
+from figment.core.noise import noise
 from figment.core.types import Batch
 from figment.data.batches import Batches
 from figment.families import _codebook
@@ -137,18 +139,22 @@ def test_a_loss_can_count_the_images_of_all_slices():
     assert whole_batch(8) == 8
 
 
-def trained(name, store, slices=SLICES):
+def trained(name, store, slices=SLICES, shard=False):
     """Losses of a few steps of a tiny family, and all of its state; a codebook is clustered and then learns."""
+    trainer, values = steps_of(name, store, slices, shard)
+    return values, {part: dict(tensors) for part, tensors in trainer.state()[0].items()}
+
+
+def steps_of(name, store, slices, shard):
     module = plugins.load("families", name)
     with seeded(0):
         objective = module.build(module.Config.preset("tiny"), store.spec)
     if name == "vqvae":
         objective.model.quantizer.batches.fill_(_codebook.START - 1)
-    train = replace(module.TRAIN, batch_size=BATCH, slices=slices)
+    train = replace(module.TRAIN, batch_size=BATCH, slices=slices, shard=shard, clip_norm=0.5 * shard)
     trainer = Trainer(objective, train, steps=STEPS, seed=1, engine=Engine())
     batches = Batches(store, "train", BATCH, seed=1, augment=train.augment)
-    values = [dict(report.values) for report in trainer.run(batches.at)]
-    return values, {part: dict(tensors) for part, tensors in trainer.state()[0].items()}
+    return trainer, [dict(report.values) for report in trainer.run(batches.at)]
 
 
 def all_trained(store):
@@ -186,6 +192,48 @@ def test_1_x_4_and_2_x_2_and_4_x_1_are_one_computation(layouts, name):
             assert other[name][0] == first_losses
             for part, tensors in first.items():
                 assert all(torch.equal(tensors[key], other[name][1][part][key]) for key in tensors)
+
+
+# Weights in parts
+
+SHARDED = ("flow", "classifier")
+
+
+def in_parts(store):
+    """What comes of sharded training, this rank's share of the weights, and the model looked at in the end."""
+    with ranks.joined():
+        found = {name: trained(name, store, shard=True) for name in SHARDED}
+        trainer, _ = steps_of("flow", store, SLICES, shard=True)
+        weights = list(trainer.objective.model.parameters())
+        share = sum(one.to_local().numel() for one in weights) / sum(one.numel() for one in weights)
+        with trainer.whole():
+            drawn = trainer.model.generate(noise([0, 1], trainer.model))
+        return found, share, drawn
+
+
+@pytest.fixture(scope="module")
+def whole(digits):
+    """The same on one rank, where there is nothing to share."""
+    found = {name: trained(name, digits, shard=True) for name in SHARDED}
+    trainer, _ = steps_of("flow", digits, SLICES, shard=True)
+    return found, trainer.model.generate(noise([0, 1], trainer.model))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_weights_in_parts_learn_what_whole_ones_do(whole, digits, tmp_path, count):
+    alone, picture = whole
+    several = together(count, tmp_path, in_parts, digits)
+    for name, (losses, state) in alone.items():
+        first_losses, first = several[0][0][name]
+        for step, values in enumerate(losses):
+            assert first_losses[step] == pytest.approx(values, rel=2e-4, abs=2e-5)
+        for part, tensors in state.items():
+            assert first[part].keys() >= tensors.keys()
+            for key, tensor in tensors.items():
+                assert torch.allclose(first[part][key].float(), tensor.float(), rtol=1e-3, atol=1e-4), (part, key)
+    assert sum(share for _, share, _ in several) == pytest.approx(1)
+    assert all(share < 1.4 / count for _, share, _ in several)
+    assert all((drawn - picture).abs().max() < 1e-3 for _, _, drawn in several)
 
 
 def test_every_slice_finds_the_state_of_before_and_the_first_ones_is_kept(digits):

@@ -178,6 +178,21 @@ def test_a_config_that_cannot_be_used_is_named(place, run, content, told):
     assert contents(run) == before
 
 
+def test_a_config_with_another_digit_is_refused(place, run):
+    text = (run / "config.json").read_text()
+    (run / "config.json").write_text(text.replace('"batch_size": 16', '"batch_size": 17'))
+    refused = figment(*train("vae", place / "digits", run, "--steps", STEPS, "--train.batch-size", 17))
+    assert refused.complaint.startswith(f"{run}/config.json: damaged or changed by hand")
+
+
+def test_damaged_lines_of_a_log_are_left_out(place, run):
+    lines = (run / "log.jsonl").read_bytes().splitlines(keepends=True)
+    damaged = (b'{"kind": "train", "stfp": 1}\n', b'\xff\xfe{"kind"\n', b"[1]\n", bytes(100), b'{"step": 9}')
+    (run / "log.jsonl").write_bytes(b"".join([*lines, *damaged]))
+    assert len(log(run)) == len(lines)
+    done(*train("vae", place / "digits", run, "--steps", STEPS + 1))
+
+
 def test_what_a_kill_left_before_there_was_a_config_is_no_obstacle(place, tmp_path, run):
     """The config is written under another name first; a kill may leave that and nothing else."""
     left = write_folder(tmp_path / "left", {"config.json.tmp": b'{"format": 1, "fam'})

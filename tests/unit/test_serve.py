@@ -13,6 +13,7 @@ import pytest
 
 from figment.core.errors import ConfigError
 from figment.core.types import ImageSpec
+from figment.evaluate.scored import keep_scores, kept_scores
 from figment.samplers import Sampling
 from figment.serve import wire
 from figment.serve.counters import Counters
@@ -125,6 +126,22 @@ def test_a_single_large_job_is_taken_by_an_empty_queue():
     assert Queue(pace).put(job(64)) == 0
 
 
+def test_a_queue_is_full_until_something_is_taken_or_called_off():
+    pace, waiting = Pace(), [job(64) for _ in range(4)]
+    pace.learn(asyncio.run(_put_and_take(Queue(pace), job(64))), 0.25 * MOST_SECONDS)
+    queue = Queue(pace)
+    for one in waiting:
+        assert not queue.is_full
+        queue.put(one)
+    assert queue.is_full and queue.seconds == pytest.approx(MOST_SECONDS)
+    first, second = (int(queue.refusal().headers["Retry-After"]) for _ in range(2))
+    assert second - first == pytest.approx(0.25 * MOST_SECONDS), "the next one returns when one more job is drawn"
+    waiting[0].cancel()
+    assert queue.seconds == pytest.approx(0.75 * MOST_SECONDS)
+    asyncio.run(queue.take())
+    assert queue.seconds == pytest.approx(0.5 * MOST_SECONDS)
+
+
 # Jobs
 
 
@@ -210,6 +227,17 @@ def test_a_run_is_asked_for_what_it_knows():
         with pytest.raises(Refusal, match=told):
             run().places(label, 1)
             run().checked_caption(caption)
+
+
+def test_scores_are_of_one_set_of_weights(tmp_path):
+    keep_scores(tmp_path, "a", {"fd": {"value": 1}, "kid": {"value": 2}})
+    keep_scores(tmp_path, "a", {"fd": {"value": 3}})
+    assert kept_scores(tmp_path, "a") == {"fd": {"value": 3}, "kid": {"value": 2}}
+    assert kept_scores(tmp_path, "b") == {} == kept_scores(tmp_path / "none", "a")
+    keep_scores(tmp_path, "b", {"fd": {"value": 4}})
+    assert kept_scores(tmp_path, "b") == {"fd": {"value": 4}} and kept_scores(tmp_path, "a") == {}
+    (tmp_path / "scores.json").write_text('{"runs": []}')
+    assert kept_scores(tmp_path, "b") == {}
 
 
 # Who may come in

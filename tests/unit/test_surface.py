@@ -16,7 +16,7 @@ from tests import commands
 FLAGS = {
     "demo": "--out --minutes --seed",
     "make": "--out --family --minutes --size --seed",
-    "data build": "--out --size --skip --dry-run --fresh",
+    "data build": "--out --size --skip --on --dry-run --fresh",
     "data report": "--out",
     "data split": "--val --test",
     "data restore": "",

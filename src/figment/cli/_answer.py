@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from figment.edits import Answer
     from figment.evaluate.opening import Given
 
-STRIP = 8  # frames in a row of a film strip
+STRIP = 12  # frames in a row of a film strip, at most
 
 
 def write_answer(
@@ -60,7 +61,8 @@ def _write_one(file: Path, pixels: np.ndarray, recipe: Mapping[str, Any], origin
         refuse_original(one, originals)
     if pixels.ndim == 4:
         write_gif(moving, pixels, [FRAME_MS] * len(pixels), recipe)
-        pixels = grid(pixels, min(STRIP, len(pixels)))
+        rows = math.ceil(len(pixels) / STRIP)
+        pixels = grid(pixels, math.ceil(len(pixels) / rows))  # rows as long as each other
     write_png(file, np.ascontiguousarray(pixels), recipe)
     return files
 

@@ -43,6 +43,7 @@ def propose(argv: Sequence[str], console: Console) -> dict[str, Any]:
         made = proposing.propose(
             store, progress=lambda done, total: advance(done, total, ""), warn=console.warn, stopping=stopping
         )
+    store.note_margins(dict(zip(made.keys, made.margin.tolist(), strict=True)))
     answer = _told(made, store.spec.classes, args, console)
     if args.accept is None:
         return {**answer, "accepted": 0}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from figment.cli._console import Console
 from figment.core import ranks
-from figment.core.errors import ConfigError, FigmentError, did_you_mean
+from figment.core.errors import ConfigError, FigmentError, did_you_mean, is_out_of_memory
 from figment.version import VERSION
 
 # In the order of a project's life, which is the order of the help.
@@ -21,6 +21,8 @@ VERBS = (
     *("demo", "make", "data", "plan", "train", "sample", "edit", "eval", "compare", "tune"),
     *("serve", "doctor", "audit", "export", "list", "check"),
 )
+
+SPREAD = ("train", "sample", "eval")  # the work of as many processes as there are
 
 # What the operating system may refuse without it being anybody's bug.
 REFUSALS = {
@@ -38,6 +40,12 @@ REFUSALS = {
 }
 
 
+OUT_OF_MEMORY = (
+    "memory is used up, what is saved is kept; end other programs and give the same command again, or ask for less at "
+    "once: more --train.slices, a smaller --num or --scale"
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -47,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             _dispatch(argv, console)
-        except (FigmentError, OSError, KeyboardInterrupt) as error:
-            code, complaint = _told(error)
+        except (Exception, KeyboardInterrupt) as error:
+            code, complaint = told(error)
             console.fail(complaint, code)
         finally:
             sys.stdout.flush()  # here, where it can be noticed that the reader has gone, and not when Python ends
@@ -57,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _told(error: BaseException) -> tuple[int, str]:
+def told(error: BaseException) -> tuple[int, str]:
     """The exit code of what went wrong, and the line that says it; raises it again where it is a bug of ours."""
     if isinstance(error, FigmentError):
         return 2, str(error)
@@ -67,6 +75,8 @@ def _told(error: BaseException) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in REFUSALS:
         place = error.filename2 or error.filename or "the output"  # renaming has two: from and to
         return 2, f"{place}: {REFUSALS[error.errno]}"
+    if is_out_of_memory(error):
+        return 2, OUT_OF_MEMORY
     raise error
 
 
@@ -88,7 +98,7 @@ def _dispatch(argv: list[str], console: Console) -> None:
     if verb not in VERBS:
         near = did_you_mean(verb, VERBS)
         raise ConfigError(f"no verb '{verb}'{near}{'' if near.endswith('?') else '.'} See 'figment --help'")
-    if verb != "train" and ranks.are_announced():
+    if verb not in SPREAD and ranks.are_announced():
         raise ConfigError(f"figment {verb} is the work of one process: give the command without torchrun")
     answer = importlib.import_module(f"figment.cli.{verb}").main(rest, console)
     if answer is not None and console.as_json:

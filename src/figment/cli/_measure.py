@@ -12,7 +12,7 @@ import tyro
 
 from figment.cli._console import Console
 from figment.cli._parse import parse
-from figment.core import plugins
+from figment.core import plugins, ranks
 from figment.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -177,16 +177,19 @@ def _needs_places(extractor: Extractor, metrics: Sequence[str]) -> bool:
 
 
 def measured(path: Path, yardstick: Yardstick, store: Any, console: Console) -> dict[str, Any]:
-    """One run or folder scored: "answer", the JSON of it; "fake", its sample or None; "warnings"."""
-    if found := _classification(path, store):
-        return {"answer": {"run": str(path), **found, "scores": {}}, "fake": None, "warnings": []}
+    """One run or folder scored: "answer", the JSON of it; "fake", its sample or None; "warnings"; "weights", a digest.
+
+    weights: "" for a folder of pictures, and for what draws none. All ranks draw, the first one scores.
+    """
+    if found := ranks.decided(lambda: _classification(path, store)):
+        return {"answer": {"run": str(path), **found, "scores": {}}, "fake": None, "warnings": [], "weights": ""}
     from figment.evaluate.runs import score
 
     family, drawn = _drawn_by(path, yardstick, console)
     with console.progress("probability") as advance:
-        scores, warnings = score(drawn, yardstick, lambda done, total: advance(done, total, ""))
+        scores, warnings = ranks.decided(lambda: score(drawn, yardstick, lambda done, total: advance(done, total, "")))
     answer = {"run": str(path), "family": family, "scores": scores}
-    return {"answer": answer, "fake": drawn.fake, "warnings": warnings}
+    return {"answer": answer, "fake": drawn.fake, "warnings": warnings, "weights": drawn.digest}
 
 
 def _drawn_by(path: Path, yardstick: Yardstick, console: Console) -> tuple[str, Drawn]:
@@ -198,7 +201,7 @@ def _drawn_by(path: Path, yardstick: Yardstick, console: Console) -> tuple[str, 
 
     is_run = (path / "config.json").exists() or not path.is_dir()
     if not is_run:
-        return "pictures", show(pictures_in(path, yardstick.spec), yardstick)
+        return "pictures", ranks.decided(lambda: show(pictures_in(path, yardstick.spec), yardstick))
     loaded = load_model(path)
     require_spec(loaded.spec, path, yardstick.spec)
     if are_of_real_pictures(yardstick.metrics) and not isinstance(loaded.model, Translates):

@@ -13,7 +13,7 @@ from figment.core.images import encode_png
 from figment.data.store import Store
 from figment.evaluate.runs import Reference
 from figment.pages.run_report import Curve, Neighbour, Picture, write
-from figment.train.run import read_run
+from figment.train.run import RunConfig, read_run
 from figment.train.runlog import read_log
 from figment.version import VERSION
 
@@ -71,9 +71,15 @@ def _facts(run: Path) -> dict[str, str]:
         "family": config.family,
         "pictures": f"{config.spec}",
         "training": f"{config.steps} steps of {config.train.batch_size} pictures",
+        "privacy": _privacy(config),
         "machine": f"{config.engine.precision}, {config.engine.layout}" if config.engine else "",
         "figment": VERSION,
     }
+
+
+def _privacy(run: RunConfig) -> str:
+    privacy = run.train.privacy
+    return f"epsilon {privacy.epsilon:g} at delta {privacy.delta:g}, noise {run.noise:.3g}" if run.noise else ""
 
 
 def write_eval_report(path: Path, results: Sequence[dict[str, Any]], dataset: str, command: str) -> None:

@@ -17,6 +17,7 @@ import tyro
 from figment.cli._console import Console
 from figment.cli._parse import parse
 from figment.core.config import check_range
+from figment.core.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     from figment.evaluate.runs import require_fit
 
     loaded = load_model(args.run)
+    if not args.data and "data" not in loaded.facts:
+        raise ConfigError(f"{args.run}: does not know what it was trained on; give --data DATASET")
     store = Store(args.data or loaded.facts["data"]["path"])
     require_fit(loaded, args.run, store)
     with console.progress("audit") as advance:

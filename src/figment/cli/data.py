@@ -1,9 +1,11 @@
-"""Make a dataset of pictures, look at it, change it, keep it: build, report, split, propose, protect, export, seal.
+"""Make a dataset of pictures, look at it, change it, keep it: build, report, split, outliers, propose, export, seal.
 
 figment data build SOURCE... --out DATASET [--size 32|48x64] [--skip STEP] [--SOURCE.x v] [--STEP.x v] [--dry-run]
+                   [--on ray|ray://HOST:PORT]
 figment data report DATASET [--out report.html]
 figment data split DATASET [--val 0.1] [--test 0.1]
 figment data restore DATASET KEY...
+figment data outliers DATASET [--distance 2] [--judge RUN]
 figment data propose DATASET [--accept 0.95] [--num 20]
 figment data protect DATASET --out DATASET [--fill solid|pixelate|noise] [--regions FILE.json]
 figment data export DATASET --to folder|webdataset|parquet --out PATH
@@ -31,7 +33,7 @@ from figment.core.errors import ConfigError, did_you_mean
 Words = Annotated[tuple[str, ...], tyro.conf.Positional]
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
 
-WAYS = ("build", "report", "split", "restore", "propose", "protect", "export", "seal", "open")
+WAYS = ("build", "report", "split", "restore", "outliers", "propose", "protect", "export", "seal", "open")
 
 
 def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
@@ -47,6 +49,10 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
         from figment.cli import _data_keep
 
         return {"export": _data_keep.export, "seal": _data_keep.seal, "open": _data_keep.unseal}[way](rest, console)
+    if way == "outliers":
+        from figment.cli._data_outliers import outliers
+
+        return outliers(rest, console)
     if way == "propose":
         from figment.cli._data_propose import propose
 
@@ -76,14 +82,21 @@ def build(argv: Sequence[str], console: Console) -> dict[str, Any]:
     config = room.BuildConfig(size=args.size, skip=skip, steps=steps, sources=sources)
     with console.progress("build") as advance:
         if args.dry_run:
-            trial = room.dry_run(args.sources, config, progress=lambda done, total: advance(done, total, ""))
+            trial = room.dry_run(
+                args.sources, config, progress=lambda done, total: advance(done, total, ""), on=args.on
+            )
             answer = _answer(None, trial.spec, trial.counts, trial.rejected, console)
             for flag, count in trial.suggested.items():
                 console.say(f"  would refuse {count} more with {flag}")
             return {**answer, "suggested": dict(trial.suggested)}
         with console.keeping("what was committed is kept"):
             made = room.build(
-                args.sources, args.out, config, progress=lambda done, total: advance(done, total, ""), fresh=args.fresh
+                args.sources,
+                args.out,
+                config,
+                progress=lambda done, total: advance(done, total, ""),
+                fresh=args.fresh,
+                on=args.on,
             )
     leave_page(made, console)
     _warn_of_leaks(made.card.get("leaks"), console)
@@ -151,6 +164,10 @@ def _build_args(sources: Sequence[str], steps: Sequence[str]) -> type:
                 *option(str, "", "Picture size, 32 or 48x64 (height x width); the pictures' own where they agree."),
             ),
             ("skip", *option(tuple[str, ...], (), "Steps to leave out: figment list steps.")),
+            (
+                "on",
+                *option(str, "", "Where the steps run: ray, or ray://HOST:PORT; processes of this machine otherwise."),
+            ),
             ("dry_run", *option(bool, False, "Only say what would be kept and refused, and why.")),
             ("fresh", *option(bool, False, "Delete the dataset that is there and build it again.")),
             *((name, *_source(name)) for name in sources),

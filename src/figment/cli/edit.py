@@ -26,7 +26,8 @@ from figment.version import VERSION
 
 if TYPE_CHECKING:
     from figment.core.checkpoint import LoadedModel
-    from figment.edits import Progress, Request
+    from figment.core.types import Progress
+    from figment.edits import Request
     from figment.evaluate.opening import Given
 
 WRITTEN = (".png", ".gif")  # kinds of pictures that --out may name
@@ -95,7 +96,7 @@ def _one(
     from figment.edits import require
 
     originals = [*job.files, *(file for file in (args.mask, args.style) if file)]
-    request, given, recipe = _request(loaded, job, order, args, progress)
+    request, given, recipe = _request(name, loaded, job, order, args, progress)
     model = loaded and loaded.model
     require(name, model, request)
     refuse_original(job.out.with_suffix(".png"), originals)  # before the work, where it can be known
@@ -107,15 +108,18 @@ def _one(
 
 
 def _request(
-    loaded: LoadedModel | None, job: Job, order: Order, args: Any, progress: Progress
+    name: str, loaded: LoadedModel | None, job: Job, order: Order, args: Any, progress: Progress
 ) -> tuple[Request, list[Given], dict[str, Any]]:
     """What an edit is given, the pictures as they were opened, and the part of the recipe that says all this."""
     from figment.core.config import to_json
-    from figment.edits import Request
-    from figment.evaluate.opening import open_image, open_mask
+    from figment.edits import Request, inputs
+    from figment.evaluate.opening import open_frames, open_image, open_mask
 
     channels = loaded.spec.channels if loaded else 3 if args.style or len(job.files) > 1 else None
-    given = [open_image(_read(file), str(file), channels) for file in job.files]
+    if loaded and "clip?" in inputs(name):
+        given = [one for file in job.files for one in open_frames(_read(file), str(file), loaded.spec.channels)]
+    else:
+        given = [open_image(_read(file), str(file), channels) for file in job.files]
     recipe: dict[str, Any] = {"images": [one.digest for one in given]}
     mask = style = condition = None
     if args.mask and given:
@@ -184,7 +188,7 @@ def _pictures(path: Path) -> Iterator[Path]:
 def _args(name: str, loaded: LoadedModel | None) -> type:
     """The verb's flags with the edit's own, and those of the run's family."""
     config = plugins.load("edits", name).Config
-    sampling = getattr(plugins.load("families", loaded.family), "Sampling", None) if loaded else None
+    sampling = loaded.sampling_type if loaded else None
     words = tyro.conf.UseAppendAction[tuple[str, ...]]
     pictures = Annotated[
         tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE", help="Pictures, or a folder.")

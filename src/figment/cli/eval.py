@@ -14,6 +14,7 @@ import tyro
 
 from figment.cli._console import Console
 from figment.cli._measure import Measure, judge_for, measured, parse_measure, yardstick_for, yardstick_of
+from figment.core import ranks
 from figment.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Eval(Measure):
     """Also write an HTML report."""
 
 
-def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
+def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
     args, features = parse_measure(Eval, argv, verb="eval", about=__doc__ or "")
     if not args.runs and not args.statistics:
         raise ConfigError("name a run or a folder of pictures: figment eval RUN --data DATASET")
@@ -42,8 +43,15 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
         raise ConfigError("--reference and --metrics: statistics allow fd alone; leave --metrics out")
     for written in filter(None, (args.out, args.statistics)):  # now, when no time has been spent yet
         written.parent.mkdir(parents=True, exist_ok=True)
-    yardstick, store = yardstick_of(args, features, console)
-    if args.statistics:
+    with ranks.joined(), console.one_voice():
+        answer = _eval(args, features, console, " ".join(["figment", "eval", *argv]))
+        return answer if ranks.is_first() else None
+
+
+def _eval(args: Any, features: Any, console: Console, command: str) -> dict[str, Any]:
+    """All ranks draw; the first one writes and speaks."""
+    yardstick, store = ranks.after_first(lambda: yardstick_of(args, features, console))
+    if args.statistics and ranks.is_first():
         from figment.evaluate.published import publish
 
         publish(args.statistics, yardstick.reference.real)
@@ -51,17 +59,16 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     if args.reference:
         yardstick = replace(yardstick, statistics=args.reference)
     results = [evaluate(path, yardstick, console, store) for path in args.runs]
-    if args.out:
+    if args.out and ranks.is_first():
         from figment.cli._report import write_eval_report
 
-        command = " ".join(["figment", "eval", *argv])
         write_eval_report(args.out, results, f"{args.data}: {yardstick.spec}", command)
         console.say(f"report: {args.out}")
     return {"runs": [result["answer"] for result in results]}
 
 
 def evaluate(path: Path, yardstick: Yardstick, console: Console, store: Any) -> dict[str, Any]:
-    """Score one run or folder and tell of it: {"answer": the JSON of it, "fake": its sample or None}."""
+    """Score one run or folder, tell of it, and leave a run's scores in its folder: what `measured` gives."""
     result = measured(path, yardstick, store, console)
     answer, fake = result["answer"], result["fake"]
     if report := answer.get("classification"):
@@ -77,7 +84,18 @@ def evaluate(path: Path, yardstick: Yardstick, console: Console, store: Any) -> 
     console.say(f"{path} ({answer['family']}), {counts}, {yardstick.eyes.extractor.name}:")
     for name, one in answer["scores"].items():
         console.say(_line(name, one))
+    if result["weights"] and path.is_dir() and ranks.is_first():
+        _keep(path, result["weights"], answer["scores"], console)
     return result
+
+
+def _keep(run: Path, weights: str, scores: Mapping[str, Any], console: Console) -> None:
+    from figment.evaluate.scored import keep_scores
+
+    try:
+        keep_scores(run, weights, scores)
+    except OSError as error:
+        console.warn(f"{run}: its scores could not be kept there ({error.strerror})")
 
 
 def _line(name: str, score: Mapping[str, Any]) -> str:

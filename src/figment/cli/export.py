@@ -1,6 +1,6 @@
-"""Carry a trained run to where figment is not: ONNX graphs, eight-bit weights, or a folder for a model hub.
+"""Carry a trained run to where figment is not: ONNX graphs, eight-bit weights, a folder for a model hub or diffusers.
 
-figment export RUN --to onnx|int8|hub --out FOLDER
+figment export RUN --to onnx|int8|hub|diffusers --out FOLDER
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
 
 
 def _about(targets: Sequence[str]) -> str:
-    lines = [__doc__ or "", "targets:", *(f"  {name:<6}{plugins.summary('exports', name)}" for name in targets)]
+    lines = [__doc__ or "", "targets:", *(f"  {name:<11}{plugins.summary('exports', name)}" for name in targets)]
     for name in targets:
         lines += [
             f"  --to {name} --export.{one.name.replace('_', '-')}: {one.help}"

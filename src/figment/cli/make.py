@@ -138,7 +138,7 @@ def _sample(plan: Plan, run: Path, grid: Path, console: Console) -> list[str]:
         return []
     classes = len(loaded.spec.classes)
     num = 8 * (classes if 2 <= classes <= 16 else 8)
-    sampling = getattr(plugins.load("families", loaded.family), "Sampling", None)
+    sampling = loaded.sampling_type
     settings = loaded.sampling or (sampling() if sampling else None)
     sample(loaded, grid, Order(num, "all", plan.seed), settings, console)
     return [_command("sample", run, num=num, out=grid, **plan.seeding)]

@@ -18,7 +18,7 @@ import tyro
 
 from figment.cli._console import Console
 from figment.cli._parse import parse, split_first
-from figment.core import plugins
+from figment.core import ranks
 from figment.core.errors import CapabilityError, CheckpointError, ConfigError, DataError, FigmentError
 from figment.evaluate.order import Order, condition_of, names_of
 from figment.version import VERSION
@@ -36,10 +36,17 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
     if run is None:
         parse(_args(None), argv, verb="sample RUN", about=__doc__ or "")
         raise ConfigError("name a run first: figment sample RUN --out samples.png")
+    with ranks.joined(), console.one_voice():
+        answer = _asked(Path(run), rest, console)
+        return answer if ranks.is_first() else None
+
+
+def _asked(run: Path, rest: Sequence[str], console: Console) -> dict[str, Any]:
+    """What the words behind the run ask for: it decides which words there may be."""
     from figment.core.checkpoint import load_model
 
-    loaded = load_model(Path(run))
-    sampling = getattr(plugins.load("families", loaded.family), "Sampling", None)
+    loaded = load_model(run)
+    sampling = loaded.sampling_type
     if hasattr(sampling, "sampler"):  # before they are parsed: which other settings there may be depends on it
         rest = [re.sub("^--sampler(?==|$)", "--sampling.sampler", word) for word in rest]
     kind = _args(sampling, loaded.sampling)
@@ -48,39 +55,55 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
         for one in fields(kind):
             if one.name not in ("out", "again") and getattr(args, one.name) != one.default:
                 raise ConfigError(f"--{one.name} and --again: the recipe of the picture says it; leave one of them out")
-        return again(loaded, args.again, args.out, console)
+        return ranks.decided(lambda: again(loaded, args.again, args.out, console))
     settings: Any = getattr(args, "sampling", None)
     if args.sampler:
         raise ConfigError(f"--sampler {args.sampler}: a '{loaded.family}' has none, it draws in one step; leave it out")
-    draw = animate if args.animate else sample
-    return draw(loaded, args.out, Order(args.num, args.label, args.seed, args.caption), settings, console)
+    order = Order(args.num, args.label, args.seed, args.caption)
+    if args.animate:
+        return ranks.decided(lambda: animate(loaded, args.out, order, settings, console))
+    return sample(loaded, args.out, order, settings, console)
 
 
 def sample(loaded: LoadedModel, out: Path, order: Order, settings: Any, console: Console) -> dict[str, Any]:
-    """Draw and write; returns the verb's JSON answer."""
-    import numpy as np
-
-    from figment.cli._animate import write_gif
-    from figment.core.images import FRAME_MS, write_png
-
+    """Draw, on all ranks, and write, on the first; returns the verb's JSON answer."""
     is_gif = loaded.spec.frames > 1 and out.suffix.lower() == ".gif"
-    is_grid = not is_gif and _is_png(out)
-    pixels, names = _draw(loaded, order, settings, console), names_of(loaded, order)
-    recipe = _recipe(loaded, order, settings)
-    if is_gif:
-        shown = [FRAME_MS] * loaded.spec.frames
-        write_gif(out, _grid(pixels, loaded, order), shown, recipe | {"seeds": order.seeds})
-        files = [out]
-    elif is_grid:
-        write_png(out, _sheet(pixels, loaded, order), recipe | {"seeds": order.seeds})
-        files = [out]
-    else:
-        files = [out / _folder_name(name) / f"{seed}.png" for name, seed in zip(names, order.seeds, strict=True)]
-        for file, picture, name, seed in zip(files, pixels, names, order.seeds, strict=True):
-            own = {"seed": seed, "label": name, "of": asdict(order)}
-            write_png(file, np.ascontiguousarray(picture), recipe | own)
+    write = _write_gif if is_gif else _write_sheet if _is_png(out) else _write_each
+    pixels, recipe = _draw(loaded, order, settings, console), _recipe(loaded, order, settings)
+    files = ranks.decided(lambda: write(out, pixels, loaded, order, recipe))
     console.say(f"{out}: {order.num} pictures, seeds {order.seeds[0]} to {order.seeds[-1]}")
     return {"out": str(out), "num": order.num, "files": [str(file) for file in files]}
+
+
+def _write_gif(out: Path, pixels: np.ndarray, loaded: LoadedModel, order: Order, recipe: dict[str, Any]) -> list[Path]:
+    from figment.cli._animate import write_gif
+    from figment.core.images import FRAME_MS
+
+    shown = [FRAME_MS] * loaded.spec.frames
+    write_gif(out, _grid(pixels, loaded, order), shown, recipe | {"seeds": order.seeds})
+    return [out]
+
+
+def _write_sheet(
+    out: Path, pixels: np.ndarray, loaded: LoadedModel, order: Order, recipe: dict[str, Any]
+) -> list[Path]:
+    from figment.core.images import write_png
+
+    write_png(out, _sheet(pixels, loaded, order), recipe | {"seeds": order.seeds})
+    return [out]
+
+
+def _write_each(out: Path, pixels: np.ndarray, loaded: LoadedModel, order: Order, recipe: dict[str, Any]) -> list[Path]:
+    import numpy as np
+
+    from figment.core.images import write_png
+
+    names = names_of(loaded, order)
+    files = [out / _folder_name(name) / f"{seed}.png" for name, seed in zip(names, order.seeds, strict=True)]
+    for file, picture, name, seed in zip(files, pixels, names, order.seeds, strict=True):
+        own = {"seed": seed, "label": name, "of": asdict(order)}
+        write_png(file, np.ascontiguousarray(picture), recipe | own)
+    return files
 
 
 def animate(loaded: LoadedModel, out: Path, order: Order, settings: Any, console: Console) -> dict[str, Any]:
@@ -139,7 +162,7 @@ def _order_of(recipe: dict[str, Any], picture: Path, loaded: LoadedModel) -> tup
         seeds, captions = recipe.get("seeds", ()), tuple(recipe.get("captions", ()))
         order = Order(len(seeds), recipe["label"], seeds[0], captions) if seeds else from_json(Order, recipe["of"])
         place = None if seeds else order.seeds.index(recipe["seed"])
-        sampling = getattr(plugins.load("families", loaded.family), "Sampling", None)
+        sampling = loaded.sampling_type
         return order, from_json(sampling, recipe["settings"]) if sampling else None, place
     except CheckpointError:
         raise
@@ -166,7 +189,7 @@ def _is_png(out: Path) -> bool:
 def _draw(loaded: LoadedModel, order: Order, settings: Any, console: Console, rows: slice = slice(None)) -> np.ndarray:
     """Some rows of what is ordered: uint8 (N, H, W, C), or (N, T, H, W, C) of clips."""
     from figment.core.types import Generates
-    from figment.evaluate.extract import gathered, generate
+    from figment.evaluate.extract import drawn
 
     if not isinstance(loaded.model, Generates):
         raise CapabilityError(
@@ -175,7 +198,7 @@ def _draw(loaded: LoadedModel, order: Order, settings: Any, console: Console, ro
     seeds, condition = order.seeds[rows], condition_of(loaded, order)
     with console.progress("sample") as advance:
         asked = condition and condition[rows]
-        return gathered(generate(loaded.model, seeds, asked, settings), advance, len(seeds))
+        return drawn(loaded.model, seeds, asked, settings, progress=lambda done, total: advance(done, total, ""))
 
 
 def _sheet(pixels: np.ndarray, loaded: LoadedModel, order: Order) -> np.ndarray:

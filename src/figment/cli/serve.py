@@ -5,6 +5,7 @@ Without --host only this machine can reach it. The API speaks the shape of OpenA
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
 
     gate = gate_of(args.host, args.token)
     studio = studio_of(args.runs, args.data, args.state or _state(), gate)
+    gc.collect()
+    gc.freeze()  # what torch brought stays: going through it again would hold every answer for a tenth of a second
     with listening(args.host, args.port) as line:
         host, port = line.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"

@@ -17,7 +17,7 @@ from figment.cli._console import REPORT, Console
 from figment.cli._parse import parse, peek, split_first, wants_help
 from figment.cli._visits import Visits
 from figment.core import plugins, ranks
-from figment.core.config import Scale, check_range
+from figment.core.config import Scale, check_range, read_json
 from figment.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -101,13 +101,18 @@ def train(
         console.say(f"{folder}: already trained, {read_run(folder).steps} steps; more with a larger --steps")
     else:
         console.say(f"{folder}: trained {report.step} steps, {report.seen_images} images seen")
+    answer = {"run": str(folder), "family": run.family, "steps": steps or read_run(folder).steps}
+    if run.train.privacy.epsilon:
+        answer["privacy"] = read_json(folder / "model" / "config.json")["facts"]["privacy"]
+        told = "  private: epsilon {epsilon:.3g} at delta {delta:g}, after {steps} steps"
+        console.say(told.format(**answer["privacy"]))
     page = folder / REPORT
     if ranks.is_first() and (report is not None or not page.exists()):
         with console.not_vital(page):
             from figment.cli._report import write_run_report
 
             write_run_report(page, folder, command)
-    return {"run": str(folder), "family": run.family, "steps": steps or read_run(folder).steps}
+    return answer
 
 
 def _scorer(asked: RunConfig, store: Any, console: Console) -> Any:

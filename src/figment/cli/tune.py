@@ -52,7 +52,7 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     check_range("num", args.num, 2)
     check_range("milliseconds", args.milliseconds, 0)
     from figment.cli.eval import judge_for
-    from figment.core.checkpoint import load_model, write_sampling
+    from figment.core.checkpoint import load_model, shippable, write_sampling
     from figment.data.store import Store
     from figment.evaluate.choosing import scorer_of
     from figment.evaluate.runs import require_fit
@@ -60,7 +60,7 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     from figment.train import posthoc
 
     loaded = load_model(args.run)
-    if not (args.run / "model").is_dir():
+    if shippable(args.run) == args.run:
         raise ConfigError(f"{args.run}: give the run folder, not its model/ folder")
     start, choices = _choices(loaded)
     store = Store(args.data or loaded.facts["data"]["path"])
@@ -82,7 +82,7 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
 
 def _choices(loaded: LoadedModel) -> tuple[Any, Mapping[str, Sequence[Any]]]:
     """The settings to begin with, and what may be changed."""
-    kind: Any = getattr(plugins.load("families", loaded.family), "Sampling", None)
+    kind: Any = loaded.sampling_type
     choices = dict(getattr(kind, "CHOICES", {}))
     if not choices:
         raise CapabilityError(f"a '{loaded.family}' draws in one way only: there is nothing to tune")

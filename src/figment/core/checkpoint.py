@@ -23,7 +23,8 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from figment.core import plugins
-from figment.core.config import from_json, read_json, to_json, write_json
+from figment.core.config import from_json, json_digest, read_json, stamped, to_json, unstamped, write_json
+from figment.core.durable import make_folder, sync_folder
 from figment.core.errors import CheckpointError, ConfigError, FigmentError
 from figment.core.types import ImageSpec
 from figment.version import VERSION
@@ -60,13 +61,12 @@ def write_checkpoint(
     fresh = checkpoints / f"{step:08d}.tmp"
     for stale in (fresh, final):  # a crash's leftover, or an older attempt at the same step that was found damaged
         shutil.rmtree(stale, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    make_folder(fresh)
     files = {f"{name}.safetensors": _write_tensors(fresh / f"{name}.safetensors", part) for name, part in parts.items()}
     manifest = {"format": FORMAT, "figment": VERSION, "step": step, "files": files, "facts": dict(facts)}
-    write_json(fresh / MANIFEST, manifest | {"sha256": _digest(manifest)})
-    _sync_folder(fresh)
+    write_json(fresh / MANIFEST, manifest | {"sha256": json_digest(manifest)})
     fresh.rename(final)
-    _sync_folder(checkpoints)
+    sync_folder(checkpoints)
     return final
 
 
@@ -91,18 +91,13 @@ def verify(folder: Path) -> Checkpoint:
             raise CheckpointError(
                 f"{folder}: format {manifest['format']}, this figment reads {FORMAT}; upgrade figment"
             )
-        if manifest.pop("sha256") != _digest(manifest):
+        if manifest.pop("sha256") != json_digest(manifest):
             raise CheckpointError(f"{folder / MANIFEST}: damaged (it differs from its own SHA-256)")
         for name, digest in manifest["files"].items():
             _read_checked(folder / name, digest)
         return Checkpoint(folder, int(manifest["step"]), manifest["facts"])
     except (ConfigError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{folder / MANIFEST}: damaged ({error})") from None
-
-
-def _digest(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of what a manifest says, however it is laid out."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def prune(checkpoints: Path, keep: int, best_step: int | None, newest_step: int) -> None:
@@ -121,7 +116,7 @@ def prune(checkpoints: Path, keep: int, best_step: int | None, newest_step: int)
 @dataclass(frozen=True)
 class LoadedModel:
     """A shipped model with the facts needed to use it. `digest` is the SHA-256 of its weights; `sampling` the settings
-    that 'figment tune' chose, None for the family's own."""
+    that 'figment tune' chose, None for the family's own; `room` the kind of plugin that `family` names."""
 
     model: nn.Module
     family: str
@@ -130,6 +125,12 @@ class LoadedModel:
     digest: str
     facts: dict[str, Any]
     sampling: Any = None
+    room: str = "families"
+
+    @property
+    def sampling_type(self) -> Any:
+        """The class of the settings that it is drawn with, its family's Sampling; None where nothing can be set."""
+        return getattr(plugins.load(self.room, self.family), "Sampling", None)
 
 
 def write_model(
@@ -139,22 +140,27 @@ def write_model(
 
     The config is what decides: until it is in its place the old model is whole, from then on the new one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     digest = _write_tensors(folder / NEW_WEIGHTS, model_tensors)
+    sync_folder(folder)
     config = {"format": FORMAT, "figment": VERSION, "family": family, "settings": to_json(settings)}
     config |= {"spec": to_json(spec), "sha256": digest, "facts": dict(facts)}
-    write_json(folder / "config.json", config)
+    write_json(folder / "config.json", stamped(config))
     (folder / NEW_WEIGHTS).replace(folder / WEIGHTS)
+    sync_folder(folder)
 
 
 def load_model(path: Path) -> LoadedModel:
     """The trained model in a run folder or its `model/` folder, in evaluation mode, on the CPU.
 
+    FORMAT:PATH names one that another program has trained: 'figment list imports'.
+
     Raises CheckpointError where there is none, it is damaged, or its family is not installed.
     """
-    folder = path / "model" if (path / "model").is_dir() else path
-    if not (folder / WEIGHTS).exists() and not (folder / NEW_WEIGHTS).exists():
-        raise CheckpointError(_no_model(path))
+    room, place = _imported(path)
+    if room:
+        return plugins.load("imports", room).load(place)
+    folder = shippable(path)
     try:
         config = read_json(folder / "config.json")
         if config["format"] != FORMAT:
@@ -164,6 +170,7 @@ def load_model(path: Path) -> LoadedModel:
         settings = from_json(family.Config, config["settings"], str(folder / "config.json"))
         spec = from_json(ImageSpec, config["spec"], str(folder / "config.json"))
         sampling = _read_sampling(folder, family)
+        unstamped(folder / "config.json", config)
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / 'config.json'}: damaged or of another version ({error})") from None
     model = family.build(settings, spec).model
@@ -179,15 +186,33 @@ def load_model(path: Path) -> LoadedModel:
     return LoadedModel(model, config["family"], settings, spec, config["sha256"], config["facts"], sampling)
 
 
+def shippable(run: Path) -> Path:
+    """The half of a run that is shipped: the folder of its config.json and model.safetensors.
+
+    Raises CheckpointError where there is none.
+    """
+    folder = run / "model" if (run / "model").is_dir() else run
+    if not (folder / WEIGHTS).exists() and not (folder / NEW_WEIGHTS).exists():
+        raise CheckpointError(_no_model(run))
+    return folder
+
+
+def _imported(path: Path) -> tuple[str, Path]:
+    """The format and the place of a model that another program has trained; an empty format for a run of figment's."""
+    name, _, place = str(path).partition(":")
+    return (name, Path(place)) if place and name in plugins.names("imports") else ("", path)
+
+
 def write_sampling(run: Path, settings: Any) -> None:
     """Make `settings`, the family's Sampling, what the run in this folder draws with where nothing else is asked."""
-    write_json(run / "model" / SAMPLING, to_json(settings))
+    write_json(run / "model" / SAMPLING, stamped(to_json(settings)))
 
 
 def _read_sampling(folder: Path, family: Any) -> Any:
     if not (folder / SAMPLING).exists() or not hasattr(family, "Sampling"):
         return None
-    return from_json(family.Sampling, read_json(folder / SAMPLING), str(folder / SAMPLING))
+    values = unstamped(folder / SAMPLING, read_json(folder / SAMPLING))
+    return from_json(family.Sampling, values, str(folder / SAMPLING))
 
 
 @dataclass(frozen=True)
@@ -204,6 +229,8 @@ class Inner:
 
     @classmethod
     def of(cls, loaded: LoadedModel) -> Inner:
+        if loaded.room != "families":
+            raise CheckpointError(f"a model of '{loaded.family}' cannot be part of a run; give one that figment trains")
         return cls(loaded.family, to_json(loaded.settings), loaded.spec, loaded.digest)
 
     def build(self) -> Any:
@@ -223,6 +250,8 @@ class Inner:
 
 
 def _no_model(path: Path) -> str:
+    if _imported(path)[0]:
+        return f"{path}: figment did not train it, and only its own runs can be shipped or tuned; give one of those"
     if not path.exists():
         return f"{path}: no such run; train one with 'figment train FAMILY --data DATASET --out {path}'"
     if (path / "card.json").exists():
@@ -270,13 +299,3 @@ def _read_tensors(path: Path, digest: str) -> dict[str, Tensor]:
         return safetensors.torch.load(_read_checked(path, digest))
     except (safetensors.SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename inside `folder` survive a power loss (a no-op where folders cannot be opened)."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

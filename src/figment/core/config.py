@@ -6,6 +6,7 @@ help on the command line. Checks belong in `__post_init__` and raise ConfigError
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import types
@@ -15,9 +16,12 @@ from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from figment.core.durable import sync_folder
 from figment.core.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+
+STAMP = "own_sha256"
 
 Scale = Literal["tiny", "small", "base"]
 
@@ -58,6 +62,27 @@ class Augment:
 
 
 @dataclass(frozen=True)
+class Privacy:
+    """How little a run gives away of any one training picture."""
+
+    epsilon: float = 0.0
+    """Largest privacy loss of a training picture (DP-SGD, docs/privacy.md); needs --steps and the extra 'privacy'. 0
+    switches it off."""
+    delta: float = 1e-5
+    """Chance with which the loss may be larger; well below one over the number of training pictures."""
+    clip: float = 1.0
+    """Largest norm of one picture's gradient; the noise grows with it."""
+
+    def __post_init__(self):
+        if self.epsilon:
+            check_range("train.privacy.epsilon", self.epsilon, 0.05, 100)
+        elif (self.delta, self.clip) != (type(self).delta, type(self).clip):
+            raise ConfigError("--train.privacy.delta, --train.privacy.clip: no effect without --train.privacy.epsilon")
+        check_range("train.privacy.delta", self.delta, 1e-15, 0.1)
+        check_range("train.privacy.clip", self.clip, 1e-6, 1e6)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How a run is trained; the defaults are the family's own."""
 
@@ -95,6 +120,9 @@ class TrainConfig:
     attention: Literal["auto", "math", "flash"] = "auto"
     """Attention kernel; auto measures at the start."""
     augment: Augment = Augment()
+    privacy: Privacy = Privacy()
+    shard: bool = False
+    """Of several processes, each keeps a part of every weight, of its moments and its average (FSDP2)."""
     save_every: int = 500
     """Steps between checkpoints; one is always written at the end."""
     log_every: int = 20
@@ -145,7 +173,8 @@ def to_json(settings: Any) -> dict[str, Any]:
 def from_json(kind: type[T], values: Mapping[str, Any], where: str = "config.json") -> T:
     """The settings object that `to_json` made `values` from.
 
-    Raises ConfigError for a key that the class does not have, or one that it needs and is not given.
+    Raises ConfigError for a key that the class does not have, one that it needs and is not given, or a value of another
+    type.
     """
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for name in values:
@@ -155,7 +184,27 @@ def from_json(kind: type[T], values: Mapping[str, Any], where: str = "config.jso
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise ConfigError(f"{where}: the setting '{name}' is missing")
     hints = typing.get_type_hints(kind)
+    for name, value in values.items():
+        if not _fits(hints[name], value):
+            wanted = getattr(hints[name], "__name__", None) or str(hints[name])
+            raise ConfigError(f"{where}: the setting '{name}' is {str(value)[:40]!r}, expected {wanted}")
     return kind(**{name: _restore(hints[name], value, f"{where}: {name}") for name, value in values.items()})
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Whether a JSON value may be a setting of this type; what is within lists is not looked at."""
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(option, value) for option in options)
+    if origin is Literal:
+        return value in options
+    if hint in (int, float):
+        return isinstance(value, int | hint) and not isinstance(value, bool)
+    if hint in (str, bool, types.NoneType):
+        return isinstance(value, hint)
+    if origin is tuple:
+        return isinstance(value, list | tuple)
+    return not is_dataclass(hint) or isinstance(value, Mapping | hint)  # type: ignore[operator]
 
 
 def _restore(hint: Any, value: Any, where: str) -> Any:
@@ -180,15 +229,38 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ConfigError(f"{path}: not readable as JSON ({error})") from None
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader finds the old file or the new one, never half of it."""
+    """Write JSON so that a reader, also after a power cut, finds the old file or the new one, never half of it."""
     fresh = path.with_name(path.name + ".tmp")
     with fresh.open("w", encoding="utf-8") as file:
         file.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+    sync_folder(path.parent)
+
+
+def json_digest(values: Mapping[str, Any]) -> str:
+    """SHA-256 of what a JSON object says, however it is laid out."""
+    plain = json.loads(json.dumps(values))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def stamped(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with its own digest, by which `unstamped` notices a change."""
+    return {**values, STAMP: json_digest(values)}
+
+
+def unstamped(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was stamped, as it was read from a file; an earlier figment's has no stamp.
+
+    Raises ConfigError, naming the file, where it is not what was stamped.
+    """
+    plain = {name: value for name, value in values.items() if name != STAMP}
+    if values.get(STAMP, digest := json_digest(plain)) != digest:
+        raise ConfigError(f"{path}: damaged or changed by hand (it differs from its own SHA-256)")
+    return plain

@@ -8,15 +8,34 @@ often enough: up to a strength of 0.8 (Karras et al. 2020b, section 2.2).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from figment.core.config import check_range
 from figment.core.engine import whole_batch
 
 Change = Literal["flip", "translate", "cutout", "color"]
 MOST = 0.8  # Karras et al. 2020b, figure 3: above it changes leak into generated pictures
+
+
+@dataclass(frozen=True)
+class DiffAugment:
+    """Settings of a family whose critic may be shown changed pictures."""
+
+    augment: float = 0.0
+    """Share of pictures changed before the critic sees them: 0.5 for a few hundred pictures, at most 0.8."""
+    changes: tuple[Change, ...] = ("translate", "cutout", "color")
+    """What they are changed by."""
+
+    def __post_init__(self):
+        check_range("family.augment", self.augment, 0, MOST)
+
+    def shown(self, images: Tensor) -> Tensor:
+        """What the critic is shown of pictures (B, C, H, W)."""
+        return disturb(images, self.augment, self.changes if self.augment else ())
 
 
 def disturb(images: Tensor, strength: Tensor | float, changes: Sequence[Change]) -> Tensor:

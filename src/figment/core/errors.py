@@ -13,8 +13,12 @@ Anything else that escapes is our fault: exit code 1. `assert` is for what no in
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_MEMORY = (r"can't allocate memory", r"not enough memory", r"std::bad_alloc", r"could not create a primitive$")
 
 
 class FigmentError(Exception):
@@ -46,6 +50,15 @@ class MissingExtra(FigmentError):
 
     def __init__(self, feature: str, extra: str):
         super().__init__(f"{feature} needs the extra '{extra}': pip install 'figment[{extra}]'")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is used up; torch says so in several ways, most without a kind of their own."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(re.search(words, str(error)) for words in _MEMORY)
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

@@ -32,6 +32,7 @@ FOLDERS = {
     "edits": "edits",
     "diagnoses": "diagnoses",
     "exports": "exports",
+    "imports": "imports",
 }
 
 # Packages that are not part of the core installation, and the extra that brings each.
@@ -49,6 +50,7 @@ EXTRAS = {
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",
+    "diffusers": "diffusers",
 }
 
 

@@ -113,7 +113,11 @@ def speaks_first() -> bool:
     if not are_several():
         return True
     try:
-        return _store.add("spoken", 1) == 1
+        is_mine = _store.add("spoken", 1) == 1
+        soon = time.monotonic() + 1
+        while is_first() and _store.add("spoken", 0) < count() and time.monotonic() < soon:
+            time.sleep(0.01)  # outside torchrun this rank keeps the store, and the others may be about to ask
+        return is_mine
     except RuntimeError:  # the store has gone with the rank that kept it
         return is_first()
 
@@ -184,6 +188,33 @@ def total(part: Tensor) -> Tensor:
     summed = part.clone()
     add_up([summed])
     return summed
+
+
+def own(tensor: Tensor) -> Tensor:
+    """This rank's rows of a tensor whose rows the ranks share; any other as it is."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # type: ignore[operator]
+
+
+def full(tensor: Tensor) -> Tensor:
+    """All of a tensor whose rows the ranks share, on every rank; any other as it is."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[operator]
+
+
+def kept(tensor: Tensor) -> Tensor:
+    """The same on the first rank, which writes, and in its processor's memory; the others get an empty one."""
+    if not hasattr(tensor, "full_tensor"):
+        return tensor
+    return full(tensor).cpu() if is_first() else full(tensor).new_empty(0)
+
+
+def cut_like(tensor: Tensor, other: Tensor) -> Tensor:
+    """This rank's rows of a tensor where those of `other` are shared; any other as it is."""
+    if not hasattr(other, "full_tensor"):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    mesh, placements = other.device_mesh, other.placements  # type: ignore[attr-defined]
+    return distribute_tensor(tensor.to(other.device), mesh, placements, src_data_rank=None)
 
 
 def add_up(tensors: Sequence[Tensor]) -> None:

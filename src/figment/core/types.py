@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+Progress = Callable[[int, int], None]  # told of (done, total) units of work
+
+
+def silent(done: int, total: int) -> None:
+    """Tell nobody."""
+
 
 @dataclass(frozen=True)
 class Record:

@@ -53,6 +53,10 @@ class Batches:
         for epoch in range(epochs[0], epochs[-1] + 1):
             here = epochs == epoch
             rows[here] = self._permutation(epoch)[places[here]]
+        return self.shown(epochs, rows)
+
+    def shown(self, epochs: np.ndarray, rows: np.ndarray) -> Batch:
+        """The pictures of some rows of the split, as each is shown in its epoch: (B,), (B,)."""
         draw = uniform(mix(self.seed, _CAPTION_STREAM), epochs, rows, 1)[:, 0]
         return self._augmented(self._batch(rows, draw), epochs, rows)
 

@@ -11,7 +11,7 @@ import json
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from figment.core.config import from_json, write_json
+from figment.core.durable import make_folder
 from figment.core.errors import DataError
 from figment.core.types import ImageSpec, Record, Rejected
 from figment.data.card import describe, difference, refusals
@@ -28,18 +29,15 @@ from figment.data.chain import Chain
 from figment.data.disk import disk_errors
 from figment.data.index import ACCEPTED, Index, Row
 from figment.data.outcome import Outcome, process, source_digest, write_outcomes
-from figment.data.plan import DEFAULTS, BuildConfig, Plan, make_plan, refuse_place
-from figment.data.shards import sync_folder
+from figment.data.plan import DEFAULTS, BuildConfig, Plan, Progress, make_plan, refuse_place
+from figment.data.ray_workers import Workers, workers_on
 from figment.data.source import CARD, INDEX
 from figment.data.store import Store
-from figment.data.workers import in_order
 
 GROUP_PICTURES = 1024  # committed at once: what a killed build has to do again
 GROUP_BYTES = 128 * 2**20
 CHUNK_PICTURES = 128  # sent to a worker at once
 CHUNK_BYTES = 8 * 2**20
-
-Progress = Callable[[int, int | None], None]
 
 _WAY_OUT = "give --out another folder, or --fresh to build it again"
 
@@ -66,16 +64,20 @@ def build(
     *,
     progress: Progress | None = None,
     fresh: bool = False,
+    on: str = "",
 ) -> Store:
     """Make a dataset in `out` from sources (paths or name:argument), or go on where a build was interrupted.
 
     The same build of a finished dataset returns it as it is. progress: called with (pictures done, pictures in all, or
-    None where that is not known). fresh: throw away the dataset that is there.
+    None where that is not known); before, with those that are looked at to decide the size. fresh: throw away the
+    dataset that is there. on: where the steps for single pictures run: "" for processes of this machine, "ray" or
+    ray://HOST:PORT for a cluster; the dataset is the same.
 
     Raises DataError or ConfigError: for a source that is not one, an `out` that holds something else or the dataset of
     another recipe, a full disk, and where no picture could be used.
     """
-    plan = make_plan(sources, config)
+    workers = workers_on(on)
+    plan = make_plan(sources, config, progress)
     out = Path(out)
     with disk_errors(out):
         refuse_place(out, plan)
@@ -84,22 +86,25 @@ def build(
         if (out / CARD).exists():
             return _unchanged(Store(out), plan)
         try:
-            _make(out, plan, progress)
+            _make(out, plan, workers, progress)
         except NothingUsable:
             _clear(out)  # there is nothing to go on from
             raise
         return Store(out)
 
 
-def dry_run(sources: Sequence[str], config: BuildConfig = DEFAULTS, *, progress: Progress | None = None) -> DryRun:
+def dry_run(
+    sources: Sequence[str], config: BuildConfig = DEFAULTS, *, progress: Progress | None = None, on: str = ""
+) -> DryRun:
     """What `build` would make of these sources; writes nothing.
 
     Raises what `build` raises.
     """
-    plan = make_plan(sources, config)
+    workers = workers_on(on)
+    plan = make_plan(sources, config, progress)
     with Index(None) as index:
         index.set_state("recipe", plan.recipe)
-        _fill(index, None, plan, progress)
+        _fill(index, None, plan, workers, progress)
         card = _finish(index, plan)
         rows = index.query("select key, step, reason from images where status = 'rejected' order by id")
         return DryRun(
@@ -134,9 +139,9 @@ def _unchanged(store: Store, plan: Plan) -> Store:
     return store
 
 
-def _make(out: Path, plan: Plan, progress: Progress | None) -> None:
+def _make(out: Path, plan: Plan, workers: Workers, progress: Progress | None) -> None:
     """Build into a new folder, or go on in one that an interrupted build left."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with Index(out / INDEX) as index:
         index.lock()
         if index.get_state("recipe") is None:
@@ -146,20 +151,19 @@ def _make(out: Path, plan: Plan, progress: Progress | None) -> None:
             raise DataError(f"{out}: holds an unfinished build of another recipe ({change}); {_WAY_OUT}")
         index.set_state("early_recipe", plan.early_recipe)
         index.set_state("recipe", plan.recipe)
-        _fill(index, out, plan, progress)
+        _fill(index, out, plan, workers, progress)
         card = _finish(index, plan)
     write_json(out / CARD, card)
-    sync_folder(out)
 
 
-def _fill(index: Index, root: Path | None, plan: Plan, progress: Progress | None) -> None:
+def _fill(index: Index, root: Path | None, plan: Plan, workers: Workers, progress: Progress | None) -> None:
     """Run the steps for single pictures on all that is not in the index yet; write shards where there is a root."""
     records = plan.records()
     done = _skip_committed(index, records)
     group: list[Outcome] = []
     num_bytes = 0
     # Closed, so that its processes end at once, whatever happens here.
-    with closing(in_order(partial(_work, plan.chain), _chunks(records, done))) as answers:
+    with closing(workers(partial(_work, plan.chain), _chunks(records, done))) as answers:
         for outcomes in answers:
             for outcome in outcomes:
                 group.append(outcome)

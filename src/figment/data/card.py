@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from figment.core.config import to_json
+from figment.core.config import stamped, to_json
 from figment.core.errors import DataError
 from figment.core.types import ImageSpec
 from figment.data.captions import MAX_BYTES
@@ -18,6 +18,7 @@ from figment.data.leaks import leaks
 from figment.version import VERSION
 
 FORMAT = 1
+LATE = "card_is_late"  # state of an index whose labels were changed since its card was written
 
 SPLITS = ("train", "val", "test")
 
@@ -30,7 +31,7 @@ def describe(index: Index) -> dict[str, Any]:
     spec: what a model must give; classes only where there are two or more. counts: pictures in each split; balance:
     of each class in it. rejected: pictures by step. enlarged: pictures scaled up. mean, deviation: of each channel,
     0..255. leaks: copies of held-out pictures, where the source held some out. pixel_digest: of all pixels, split by
-    split; label_digest: of all that is said about them.
+    split; label_digest: of all that is said about them. It is stamped.
 
     Raises DataError where no picture is accepted, or they are not all of one size.
     """
@@ -39,7 +40,7 @@ def describe(index: Index) -> dict[str, Any]:
     spec = _spec(index)
     mean, deviation = _statistics(index, spec.channels)
     counts = dict(index.query(f"select split, count(*) {ACCEPTED} group by split"))
-    return {
+    card = {
         "format": FORMAT,
         "figment": VERSION,
         "spec": to_json(spec),
@@ -50,10 +51,11 @@ def describe(index: Index) -> dict[str, Any]:
         "mean": mean,
         "deviation": deviation,
         **({"leaks": found} if (found := leaks(index)) else {}),
-        "pixel_digest": _pixel_digest(index, spec),
-        "label_digest": _label_digest(index),
+        "pixel_digest": pixel_digest(index, spec),
+        "label_digest": label_digest(index),
         "recipe": index.get_state("recipe"),
     }
+    return stamped(card)
 
 
 def refusals(index: Index, most: int = 3) -> str:
@@ -129,14 +131,16 @@ def _widened(figures: Sequence[float], channels: int, opaque: float) -> list[flo
     return colours + [opaque] * (channels - len(colours))
 
 
-def _pixel_digest(index: Index, spec: ImageSpec) -> str:
+def pixel_digest(index: Index, spec: ImageSpec) -> str:
+    """SHA-256 of all accepted pictures and their splits."""
     state = hashlib.sha256(f"{spec.height}x{spec.width}x{spec.channels}\n".encode())
     for split, digest in index.query(f"select split, pixel_digest {ACCEPTED} {IN_ORDER}"):
         state.update(f"{split}:{digest}\n".encode())
     return state.hexdigest()
 
 
-def _label_digest(index: Index) -> str:
+def label_digest(index: Index) -> str:
+    """SHA-256 of all that is said about accepted pictures, with their keys and splits."""
     state = hashlib.sha256()
     for facts in index.query(f"select split, key, label, attributes, captions {ACCEPTED} {IN_ORDER}"):
         state.update(json.dumps(facts, ensure_ascii=False).encode() + b"\n")

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from figment.data.colour import to_srgb
-from figment.data.headers import ORIENTATION_TAG, Unreadable, one_line, open_picture, warnings_as_errors
+from figment.data.headers import (
+    ORIENTATION_TAG,
+    Unreadable,
+    one_line,
+    open_picture,
+    refuse_short_memory,
+    warnings_as_errors,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,7 +41,7 @@ def decode(content: bytes, moving: str = "refuse") -> tuple[np.ndarray, str]:
     """
     picture = open_picture(content)
     try:
-        with warnings_as_errors():
+        with warnings_as_errors(), refuse_short_memory():
             # A JPEG with previews behind it, as many telephones write, is one picture.
             kind = "JPEG" if picture.format == "MPO" else str(picture.format)
             if num_frames(picture) > 1 and moving == "refuse":
@@ -57,7 +64,7 @@ def decode_frames(content: bytes) -> Iterator[np.ndarray]:
     number = 0
     try:
         while number < num_frames(picture):
-            with warnings_as_errors():
+            with warnings_as_errors(), refuse_short_memory():
                 picture.seek(number)
                 pixels = _decode_other(picture)
             number += 1

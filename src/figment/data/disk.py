@@ -11,6 +11,7 @@ from pathlib import Path
 from figment.core.errors import DataError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_MEMORY = ("SQLITE_IOERR_NOMEM", "SQLITE_IOERR_SHMMAP")  # in SQLite's text, faults of the disk
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -24,6 +25,10 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise DataError(_full(path)) from None
         if error.errno in _FORBIDDEN:
             raise DataError(_forbidden(path)) from None
+        if error.errno == errno.ENOMEM:  # not the disk's, and told elsewhere
+            raise
+        if error.errno == errno.EIO:
+            raise DataError(_broken(path)) from None
         raise DataError(f"{path}: {error.strerror or error}; give a folder that can be made and written") from None
     except sqlite3.DatabaseError as error:
         text = str(error)
@@ -33,9 +38,22 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise DataError(f"{path}: another command is writing this dataset; wait until it has ended") from None
         if "readonly" in text or "unable to open" in text:
             raise DataError(_forbidden(path)) from None
-        if "malformed" in text or "not a database" in text:
-            raise DataError(f"{path}: its index.sqlite is damaged ({text}); build it again with --fresh") from None
-        raise
+        if getattr(error, "sqlite_errorname", "") in _NO_MEMORY:
+            raise MemoryError(text) from None
+        if "disk I/O" in text:
+            raise DataError(_broken(path)) from None
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise  # a bug of ours
+        raise DataError(damaged(path, text)) from None
+
+
+def damaged(path: Path, how: object) -> str:
+    """The line for a dataset whose index cannot be right."""
+    return f"{path}: its index.sqlite is damaged ({' '.join(str(how).split())}); build it again with --fresh"
+
+
+def _broken(path: Path) -> str:
+    return f"{path}: the disk reports a fault; give a folder on another one"
 
 
 def _full(path: Path) -> str:

@@ -48,10 +48,12 @@ def _table(font: bytes, tag: bytes) -> int:
 def _groups(table: bytes) -> Iterator[int]:
     """Format 12: runs of code points."""
     (number,) = struct.unpack_from(">I", table, 12)
+    before = -1
     for place in range(number):
         first, last, glyph = struct.unpack_from(">III", table, 16 + 12 * place)
-        if first > last or last > 0x10FFFF:
+        if not before < first <= last <= 0x10FFFF:  # in order, or a small file could name more than there are
             raise ValueError("has a damaged table of characters")
+        before = last
         yield from range(first + (glyph == 0), last + 1)
 
 
@@ -61,6 +63,8 @@ def _segments(table: bytes) -> Iterator[int]:
     number = twice // 2
     ends = struct.unpack_from(f">{number}H", table, 14)
     starts, shifts, offsets = (struct.unpack_from(f">{number}H", table, 16 + twice * row) for row in (1, 2, 3))
+    if sum(max(0, last - first) for first, last in zip(starts, ends, strict=True)) > 0x10000:
+        raise ValueError("has a damaged table of characters")
     for place, (first, last, shift, offset) in enumerate(zip(starts, ends, shifts, offsets, strict=True)):
         for code in range(first, min(last, 0xFFFE) + 1):
             glyph = code

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,8 +33,10 @@ def open_picture(content: bytes) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings_as_errors():
+        with warnings_as_errors(), refuse_short_memory():
             picture = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Unreadable:
+        raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise Unreadable(_too_large()) from None
     except UnidentifiedImageError:
@@ -48,6 +52,15 @@ def open_picture(content: bytes) -> Image:
 def warnings_as_errors() -> warnings.catch_warnings:
     """A context in which a decoder's doubt about a file is an error."""
     return warnings.catch_warnings(action="error")
+
+
+@contextmanager
+def refuse_short_memory() -> Iterator[None]:
+    """A picture that memory is too short for is not a damaged one, and the reason must not say so."""
+    try:
+        yield
+    except MemoryError:
+        raise Unreadable("takes more memory than there is; scale it down, or restore it where there is more") from None
 
 
 def upright_size(picture: Image) -> tuple[int, int]:

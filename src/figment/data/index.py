@@ -7,6 +7,7 @@ Labels, splits and reasons live only here, and every change of them is one trans
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -182,15 +183,13 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     connection = sqlite3.connect(path or ":memory:", isolation_level=None)
     try:
         connection.execute("pragma journal_mode = wal")
-        # A power cut may take the last transactions, each whole; the build makes them again.
-        connection.execute("pragma synchronous = normal")
+        connection.execute("pragma synchronous = full")  # a label that was taken survives a power cut
         connection.executescript(_SCHEMA)
         _add_columns(connection)
         return connection
-    except sqlite3.DatabaseError as error:
+    except sqlite3.DatabaseError:
         connection.close()
-        is_readonly = isinstance(error, sqlite3.OperationalError) and "locked" not in str(error)
-        if path is None or not path.exists() or not is_readonly:
+        if path is None or not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
             raise
         # Where the folder cannot be written, SQLite reads such a file only on the promise that nobody else writes it.
         return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True, isolation_level=None)

@@ -48,7 +48,7 @@ class Passphrase:
             if any(not 1 <= cost <= _MOST_ARGON[name] for name, cost in costs.items()):
                 raise ValueError
             derived = self._derive(salt, costs)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise DataError(f"{path}: {_WRONG}") from None
         return _unwrap(derived, header, path)
 

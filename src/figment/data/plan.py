@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -20,6 +20,8 @@ from figment.data.layout import is_hidden
 from figment.data.source import CARD, INDEX, resolve, settings_of
 
 LOOKED_AT = 256  # pictures that decide the size, where none is asked for
+
+Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class Plan:
                 yield replace(record, key=prefix + record.key) if prefix else record
 
 
-def make_plan(sources: Sequence[str], config: BuildConfig) -> Plan:
-    """Look at the sources and decide.
+def make_plan(sources: Sequence[str], config: BuildConfig, progress: Progress | None = None) -> Plan:
+    """Look at the sources and decide. progress: called with (pictures looked at, None).
 
     Raises DataError or ConfigError for sources without a picture, and for steps or settings that there are not.
     """
@@ -84,8 +86,12 @@ def make_plan(sources: Sequence[str], config: BuildConfig) -> Plan:
                 f"--{name.replace('_', '-')}: is no source of this build; give {name}:ARGUMENT or leave it out"
             )
     plan = Plan(readers, Chain(()), _total(readers))
+    first: list[Record | Rejected] = []
     with closing(plan.records()) as records:
-        first = list(islice(records, LOOKED_AT))
+        for record in islice(records, LOOKED_AT if _is_size_open(config) else 1):
+            first.append(record)
+            if progress:
+                progress(len(first), None)
     return replace(plan, chain=make_chain(_settings(config, first), config.skip))
 
 
@@ -98,6 +104,11 @@ def _total(readers: Sequence[tuple[str, Any]]) -> int | None:
             return None
         total += count
     return total
+
+
+def _is_size_open(config: BuildConfig) -> bool:
+    """Whether the pictures decide; if not, a first one shows that the sources can be read."""
+    return not (config.size or config.steps.get("resize_crop", {}).get("size") or "resize_crop" in config.skip)
 
 
 def _settings(config: BuildConfig, first: Sequence[Record | Rejected]) -> dict[str, Mapping[str, Any]]:

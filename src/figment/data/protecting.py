@@ -26,7 +26,7 @@ from figment.data.figures import measure
 from figment.data.index import IS_ACCEPTED, Index, Row
 from figment.data.outcome import Outcome, process, write_outcomes
 from figment.data.pixels import decode_png
-from figment.data.shards import ShardReader, sync_folder
+from figment.data.shards import ShardReader
 from figment.data.source import CARD, INDEX
 from figment.data.store import Store
 
@@ -112,7 +112,6 @@ def _write(store: Store, root: Path, protection: Protection, progress: Callable[
             card = describe(index)
             index.set_state("card", card)
     write_json(root / CARD, card)
-    sync_folder(root)
 
 
 def _protected(row: Row, shards: ShardReader, protection: Protection) -> Outcome:

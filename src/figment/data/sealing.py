@@ -19,9 +19,11 @@ import shutil
 import struct
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from figment.core.durable import make_folder, sync_folder
 from figment.core.errors import DataError
 from figment.data.disk import disk_errors
 from figment.data.keys import Lock
@@ -49,7 +51,7 @@ def seal(folder: Path, out: Path, lock: Lock) -> int:
     header = json.dumps({"lock": lock.close(key), "prefix": prefix.hex(), "chunk": CHUNK_BYTES}).encode()
     fresh = out.with_name(out.name + ".tmp")
     with disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         try:
             with fresh.open("wb") as file:
                 file.write(MAGIC + struct.pack(">I", len(header)) + header)
@@ -59,6 +61,7 @@ def seal(folder: Path, out: Path, lock: Lock) -> int:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(out)
+            sync_folder(out.parent)
         finally:
             fresh.unlink(missing_ok=True)
     return number
@@ -77,7 +80,7 @@ def read_sealed(path: Path, lock: Lock, wanted: Callable[[str], bool]) -> dict[s
 
     Raises what `open_sealed` raises.
     """
-    with disk_errors(path), path.open("rb") as file:
+    with disk_errors(path), _tar_errors(path), path.open("rb") as file:
         return {name: content.read() for name, content in _files(path, file, lock) if wanted(name)}
 
 
@@ -91,7 +94,7 @@ def open_sealed(path: Path, out: Path, lock: Lock) -> int:
         raise DataError(f"{out}: is there already; give --out a new folder")
     fresh = out.with_name(out.name + ".tmp")
     number = 0
-    with disk_errors(out), path.open("rb") as file:
+    with disk_errors(out), _tar_errors(path), path.open("rb") as file:
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             fresh.mkdir(parents=True)
@@ -171,7 +174,7 @@ def _header(path: Path, file: BinaryIO) -> tuple[dict[str, Any], bytes]:
         is_whole = len(content) == length and len(bytes.fromhex(header["prefix"])) == _PREFIX_BYTES
         if not is_whole or header["chunk"] != CHUNK_BYTES or not isinstance(header["lock"], dict):
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(_damaged(path)) from None
     return header, hashlib.sha256(content).digest()
 
@@ -204,6 +207,15 @@ def _nonce(prefix: bytes, number: int, is_last: bool) -> bytes:
     return prefix + struct.pack(">IB", number, is_last)
 
 
+@contextmanager
+def _tar_errors(path: Path) -> Iterator[None]:
+    """Whoever has the key may seal what is no tar of figment's."""
+    try:
+        yield
+    except tarfile.TarError as error:
+        raise DataError(f"{path}: holds no folder ({error}); it was not made by figment") from None
+
+
 def _damaged(path: Path) -> str:
     return f"{path}: was changed or cut off, and is not opened; fetch or seal it again"
 
@@ -231,9 +243,10 @@ def _files(path: Path, file: BinaryIO, lock: Lock) -> Iterator[tuple[str, IO[byt
     chunks = _opened(path, file, key, bytes.fromhex(header["prefix"]), digest, header["chunk"])
     with tarfile.open(fileobj=io.BufferedReader(_Reader(chunks)), mode="r|") as archive:
         for member in archive:
-            content = archive.extractfile(member) if member.isfile() else None
-            if content is None or refusal_of_name(member.name) is not None:
-                raise DataError(f"{path}: holds '{member.name}', which is no plain file; it was not made by figment")
+            # A sparse file, small as it comes, unpacks to any size.
+            content = archive.extractfile(member) if member.isfile() and not member.issparse() else None
+            if content is None or refusal_of_name(member.name) is not None or "\0" in member.name:
+                raise DataError(f"{path}: holds {member.name!r}, which is no plain file; it was not made by figment")
             yield member.name, content
     for _ in chunks:
         pass

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from figment.core.durable import make_folder, sync_folder
+
 BLOCK_BYTES = 512  # a tar's header, and what it pads to
 
 _END = bytes(2 * BLOCK_BYTES)
@@ -25,7 +27,7 @@ def tar_member(name: str, content: bytes) -> bytes:
 
 def write_shard(path: Path, members: Iterable[bytes]) -> None:
     """Write members made by `tar_member`; a reader, or a power cut, finds the whole shard or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     fresh = path.with_name(path.name + ".tmp")
     with fresh.open("wb") as file:
         file.writelines(members)
@@ -34,15 +36,6 @@ def write_shard(path: Path, members: Iterable[bytes]) -> None:
         os.fsync(file.fileno())
     fresh.replace(path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename within the folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Shards(Protocol):

@@ -15,6 +15,7 @@ from typing import Any
 from figment.core import plugins
 from figment.core.config import from_json, to_json
 from figment.core.errors import DataError
+from figment.data.files import refuse_no_file
 from figment.data.layout import PICTURE_SUFFIXES
 
 INDEX = "index.sqlite"
@@ -56,6 +57,7 @@ def settings_of(config: Any) -> dict[str, Any]:
 def _configured(name: str, argument: str, settings: Mapping[str, Mapping[str, Any]]) -> tuple[str, Any]:
     if name == "folder":
         refuse_own_folder(Path(argument))
+    refuse_no_file(Path(argument))
     values = {"argument": argument, **settings.get(name, {})}
     return name, from_json(plugins.load("sources", name).Config, values, f"--{name.replace('_', '-')}")
 

@@ -19,14 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from figment.core.config import from_json, to_json, write_json
-from figment.core.errors import DataError, did_you_mean
+from figment.core.config import from_json, to_json, unstamped, write_json
+from figment.core.errors import ConfigError, DataError, did_you_mean
 from figment.core.types import ImageSpec, Rejected
 from figment.data import cache
-from figment.data.card import FORMAT, SPLITS, describe
+from figment.data.card import FORMAT, LATE, SPLITS, describe, label_digest, pixel_digest
 from figment.data.chain import Chain, chain_from_json
-from figment.data.disk import disk_errors
+from figment.data.disk import damaged, disk_errors
 from figment.data.index import ACCEPTED, Index
+from figment.data.pixels import shows
 from figment.data.restoring import restore
 from figment.data.sealing import is_sealed
 from figment.data.shards import ShardReader
@@ -41,6 +42,8 @@ class Store:
     Raises DataError where `path` holds none, telling what to type instead.
     """
 
+    _is_checked = False
+
     def __init__(self, path: str | Path):
         self.path = Path(path)
         _require_dataset(self.path)
@@ -50,11 +53,41 @@ class Store:
         return f"Store('{self.path}': {sum(self.counts.values()):,} pictures, {self.spec})"
 
     def _read_card(self) -> dict[str, Any]:
-        with self._index() as index:
-            card = index.get_state("card")
-        if card["format"] > FORMAT:
-            raise DataError(f"{self.path}: was made by figment {card['figment']}, later than this one; update figment")
+        with self._index() as index, self._sense():
+            card = describe(index) if index.get_state(LATE) else index.get_state("card")
+            if card["format"] > FORMAT:
+                raise DataError(
+                    f"{self.path}: was made by figment {card['figment']}, later than this one; update figment"
+                )
+            unstamped(self.path / INDEX, card)
+            from_json(ImageSpec, card["spec"], CARD)
         return card
+
+    def _check(self) -> None:
+        """Once, compare what the index says of its pictures with the digests of its card.
+
+        Raises DataError where it differs: SQLite itself notices damage of its structure only.
+        """
+        if self._is_checked:
+            return
+        with self._index() as index, self._sense():
+            index.connection.execute("begin")  # card and rows of one and the same moment
+            if not index.get_state(LATE):
+                card = index.get_state("card")
+                found = pixel_digest(index, from_json(ImageSpec, card["spec"], CARD)), label_digest(index)
+                if found != (card["pixel_digest"], card["label_digest"]):
+                    raise ValueError("its rows differ from the digests in its card")
+        self._is_checked = True
+
+    @contextmanager
+    def _sense(self) -> Iterator[None]:
+        """Raise DataError where what the index says makes no sense."""
+        try:
+            yield
+        except ConfigError:
+            raise DataError(damaged(self.path, "its card differs from its own SHA-256")) from None
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise DataError(damaged(self.path, error)) from None
 
     @property
     def spec(self) -> ImageSpec:
@@ -130,11 +163,16 @@ class Store:
         Raises DataError for an unknown key, or where no bytes were kept.
         """
         with self._index() as index:
-            found = next(index.query("select shard, offset, length from images where key = ?", key), None)
+            sql = "select shard, offset, length, pixel_digest, frames, paired from images where key = ?"
+            found = next(index.query(sql, key), None)
         if found is None or found[0] is None:
             raise DataError(f"{self.path}: {'no bytes were kept of' if found else 'there is no picture'} '{key}'")
-        with ShardReader(self.path) as shards:
-            return shards.read(*found)
+        shard, offset, length, pixel_digest, frames, paired = found
+        with disk_errors(self.path), ShardReader(self.path) as shards:
+            content = shards.read(shard, offset, length)
+        if pixel_digest is not None and not shows(content, pixel_digest, 2 if paired else frames):
+            raise DataError(f"{self.path / shard}: damaged at '{key}'; build the dataset again with --fresh")
+        return content
 
     def proposed(self, split: str) -> np.ndarray:
         """bool (N,): whether a picture's label was proposed by a model, and nobody has confirmed it."""
@@ -171,6 +209,25 @@ class Store:
             index.set_state("split", to_json(config))
             _splitting(index).select(index)
 
+    def note_margins(self, margins: Mapping[str, float]) -> None:
+        """Keep how sure a judge is of pictures, by their keys, in their origin as "margin".
+
+        margins: how much likelier its first label is than its second, in [0, 1].
+        """
+        with self._edit() as index:
+            index.connection.executemany(
+                "update images set origin = json_set(origin, '$.margin', ?) where key = ?",
+                [(f"{margin:.4f}", key) for key, margin in margins.items()],
+            )
+
+    def refuse(self, refused: Iterable[Rejected]) -> None:
+        """Take pictures out, each for its reason; their bytes stay, and `restore` takes them in again.
+
+        Raises DataError, and changes nothing, where none would be left.
+        """
+        with self._edit() as index:
+            index.reject(refused)
+
     def restore(self, keys: Iterable[str]) -> None:
         """Take refused pictures in after all: they pass every step but the one that refused them.
 
@@ -189,11 +246,13 @@ class Store:
 
     @cached_property
     def _pixels(self) -> np.ndarray:
-        with disk_errors(self.path), self._index() as index:
+        self._check()
+        with disk_errors(self.path), self._index() as index, self._sense():
             num_images = sum(self.card["counts"].values())
             return cache.pixels_of(self.path, index, self.spec, num_images, self.pixel_digest)
 
     def _column(self, name: str, split: str) -> list[Any]:
+        self._check()
         with self._index() as index:
             return [
                 value

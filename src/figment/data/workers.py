@@ -45,7 +45,7 @@ def in_order(work: Callable[[Question], Answer], questions: Iterable[Question]) 
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_begin)
     try:
-        yield from _ahead(pool, work, questions, num_workers * AHEAD)
+        yield from ahead(lambda question: pool.submit(work, question), questions, num_workers * AHEAD)
     except BrokenProcessPool:
         raise DataError(
             "a worker process died, most likely for want of memory: give the same command again to go on"
@@ -55,13 +55,11 @@ def in_order(work: Callable[[Question], Answer], questions: Iterable[Question]) 
         pool.shutdown(cancel_futures=True)
 
 
-def _ahead(
-    pool: ProcessPoolExecutor, work: Callable[[Question], Answer], questions: Iterable[Question], most: int
-) -> Iterator[Answer]:
-    """Keep at most so many questions with the pool; answer the oldest first."""
+def ahead(submit: Callable[[Question], Future[Answer]], questions: Iterable[Question], most: int) -> Iterator[Answer]:
+    """Keep at most so many questions with whoever works; answer the oldest first."""
     waiting: deque[Future[Answer]] = deque()
     for question in questions:
-        waiting.append(pool.submit(work, question))
+        waiting.append(submit(question))
         if len(waiting) >= most:
             yield waiting.popleft().result()
     while waiting:

@@ -5,7 +5,8 @@ An edit is a module with
     NEEDS      alternatives of capabilities, of which a model must have one: (("Denoises",), ("Generates", "Encodes"));
                () where it needs no model at all
     INPUTS     what must be given, out of "image" (exactly one), "images" (two or more, in order), "mask", "style";
-               a name that ends in "?" may be given
+               a name that ends in "?" may be given; "clip?": the images may come as files that move
+    CHANNELS   of the pictures that it is for, where it is for no others
     Config     its settings, a frozen dataclass
     edit(model, request, config) -> Answer
 
@@ -15,7 +16,7 @@ depends on seed i alone. The command line and the studio offer an edit for exact
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,13 +24,7 @@ from torch import Tensor
 
 from figment.core import plugins
 from figment.core.errors import CapabilityError, ConfigError
-from figment.core.types import Condition, ImageSpec, capabilities
-
-Progress = Callable[[int, int], None]
-
-
-def silent(done: int, total: int) -> None:
-    """Tell nobody."""
+from figment.core.types import Condition, ImageSpec, Progress, capabilities, silent
 
 
 @dataclass(frozen=True)
@@ -85,10 +80,24 @@ def inputs(edit: str) -> tuple[str, ...]:
     return plugins.constant("edits", edit, "INPUTS", ())  # type: ignore[return-value]
 
 
-def fits(edit: str, model: object) -> bool:
-    """Whether a model can do an edit."""
+def fits(edit: str, model: object, spec: ImageSpec | None = None) -> bool:
+    """Whether a model can do an edit. spec: of what it draws; clips are for those edits alone that ask for them."""
     has = set(capabilities(model))
-    return not needs(edit) or any(has.issuperset(alternative) for alternative in needs(edit))
+    if not needs(edit):
+        return True
+    return any(has.issuperset(alternative) for alternative in needs(edit)) and (spec is None or _suits(edit, spec))
+
+
+def _suits(edit: str, spec: ImageSpec) -> bool:
+    return (spec.frames == 1 or _takes_clips(edit)) and _channels(edit) in (None, spec.channels)
+
+
+def _channels(edit: str) -> int | None:
+    return plugins.constant("edits", edit, "CHANNELS", None)  # type: ignore[return-value]
+
+
+def _takes_clips(edit: str) -> bool:
+    return any("Continues" in alternative for alternative in needs(edit))
 
 
 def require(edit: str, model: object, request: Request) -> None:
@@ -96,6 +105,15 @@ def require(edit: str, model: object, request: Request) -> None:
     if not fits(edit, model):
         asked = " or ".join(" and ".join(alternative) for alternative in needs(edit))
         raise CapabilityError(f"'{edit}' needs a model that {asked}; 'figment list families' shows what there is")
+    if request.spec and _channels(edit) not in (None, request.spec.channels):
+        raise CapabilityError(
+            f"'{edit}' is for pictures of {_channels(edit)} channels, this run draws {request.spec}; give another run"
+        )
+    if not fits(edit, model, request.spec):
+        raise CapabilityError(
+            f"'{edit}' is for single pictures, this run draws {request.spec}; "
+            "'figment edit continue' goes on with a clip"
+        )
     wanted = inputs(edit)
     given = {"mask": request.mask is not None, "style": request.style is not None}
     for name, is_given in given.items():
@@ -110,6 +128,7 @@ def _require_images(edit: str, wanted: tuple[str, ...], count: int) -> None:
     if "image" in wanted and count != 1:
         raise ConfigError(f"'{edit}' takes one picture at a time, {count} were given; give an image file")
     if "images" in wanted and count < 2:
-        raise ConfigError(f"'{edit}' goes from picture to picture, {count} were given; give two or more")
+        moving = ", or a GIF" if "clip?" in wanted else ""
+        raise ConfigError(f"'{edit}' goes from picture to picture, {count} were given; give two or more{moving}")
     if count and not any(name.startswith("image") for name in wanted):
         raise ConfigError(f"'{edit}' takes no picture, {count} were given; leave them out")

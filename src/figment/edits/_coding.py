@@ -11,6 +11,7 @@ takes no notice of what it is given. So one function describes a format for both
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,16 +19,19 @@ import numpy as np
 BITS = 32
 WHOLE, HALF, QUARTER = 1 << BITS, 1 << (BITS - 1), 1 << (BITS - 2)
 MOST = 1 << 16  # total of the frequencies of one symbol; far below QUARTER, so that none has an empty share
-GAIN = 2  # what a symbol that was seen counts more, beside the 1 that it begins with (Krichevsky and Trofimov 1981)
+GAIN = 2  # what a symbol that was seen counts more, beside a 1 that it begins with (Krichevsky and Trofimov 1981)
 LONGEST = 32  # bits of a number
 
 
 class Frequencies:
-    """How often each of some symbols may be expected: as often as so far."""
+    """How often each of some symbols may be expected: as often as so far.
 
-    def __init__(self, symbols: int):
-        assert 0 < symbols <= MOST, symbols
-        self.counts = np.ones(symbols, np.int64)
+    counts: what each begins with, 1 at least. gain: what one that was seen counts more.
+    """
+
+    def __init__(self, counts: Sequence[int], gain: int = GAIN):
+        self.counts, self.gain = np.array(counts, np.int64), gain
+        assert self.counts.min() > 0 and self.counts.sum() <= MOST, counts
 
     def share(self, symbol: int) -> tuple[int, int, int]:
         """Where the share of a symbol begins and ends, and the total of all."""
@@ -39,7 +43,7 @@ class Frequencies:
         return int(np.searchsorted(self.counts.cumsum(), place, side="right"))
 
     def saw(self, symbol: int) -> None:
-        self.counts[symbol] += GAIN
+        self.counts[symbol] += self.gain
         if self.counts.sum() > MOST:
             self.counts = (self.counts + 1) // 2
 
@@ -120,7 +124,7 @@ class Integers:
     """
 
     def __init__(self):
-        self.frequencies: defaultdict[tuple[str, int, int], Frequencies] = defaultdict(lambda: Frequencies(2))
+        self.frequencies: defaultdict[tuple[str, int, int], Frequencies] = defaultdict(lambda: Frequencies((1, 1)))
 
     def code(self, coder: Coder, value: int = 0) -> int:
         """Write a number of less than LONGEST bits and give it back, or read one."""

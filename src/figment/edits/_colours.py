@@ -38,3 +38,24 @@ def sliced_distance(colours: Tensor, wanted: Tensor) -> Tensor:
     mine, theirs = (colours @ across).sort(1).values, (wanted @ across).sort(0).values
     shares = (torch.arange(mine.shape[1]) + 0.5) / mine.shape[1]
     return (mine - theirs[(shares * len(theirs)).long()]).abs().mean((1, 2))
+
+
+def with_colours_of(image: Tensor, style: Tensor) -> Tensor:
+    """(1, C, H, W) with the mean and covariance of the style's colours, moved as little as that takes.
+
+    T(x) = m_2 + A (x - m_1),  A = S_1^(-1/2) (S_1^(1/2) S_2 S_1^(1/2))^(1/2) S_1^(-1/2): the optimal transport between
+    two Gaussians (Pitié and Kokaram 2007).
+    """
+    x, y = (pixels.double().flatten(2)[0] for pixels in (image, style))
+    m_1, m_2 = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
+    floor = 1e-6 * torch.eye(len(x), dtype=torch.float64)  # so that a plain picture has a covariance to divide by
+    s_1, s_2 = (part @ part.T / part.shape[1] + floor for part in (x - m_1, y - m_2))
+    root, inverse = _power(s_1, 0.5), _power(s_1, -0.5)
+    moved = m_2 + inverse @ _power(root @ s_2 @ root, 0.5) @ inverse @ (x - m_1)
+    return moved.view_as(image).to(image).clamp(-1, 1)
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    """Of a symmetric positive one."""
+    values, axes = torch.linalg.eigh(matrix)
+    return axes * values.clamp_min(0) ** exponent @ axes.T

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from figment.core import plugins
 from figment.core.noise import following
-from figment.core.types import Condition, Encodes, ImageSpec
-from figment.edits import Progress, Request, silent
+from figment.core.types import Condition, Encodes, ImageSpec, Progress, silent
+from figment.edits import Request
 from figment.samplers import Denoiser, Sampling, last
 
 PART = 32  # pictures that are drawn at a time

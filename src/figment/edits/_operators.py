@@ -11,6 +11,7 @@ knows A A^T in closed form.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -61,6 +62,37 @@ class Identity:
 
     def pull(self, measured: Tensor, ratio: float = 0.0) -> Tensor:
         return measured / (1 + ratio)
+
+
+@dataclass(frozen=True)
+class Doubted:
+    """All of the picture is seen, under noise, but some pixels may show something else: each is believed as far as it
+    fits.
+
+    chance: (1, 1, H, W), of being spoilt, and of any value then. noise: standard deviation of what is not, more than 0.
+    With v the variance of what is not known of the picture x, a pixel y is sound with the probability
+
+        (1 - c) N(y; x, v + s^2) / ((1 - c) N(y; x, v + s^2) + c / 2)
+
+    in all its channels: the E step for a mixture (Dempster, Laird and Rubin 1977), with U(-1, 1) for what is spoilt.
+    """
+
+    chance: Tensor
+    noise: float
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images
+
+    adjoint = forward
+
+    def pull(self, measured: Tensor, ratio: float = 0.0) -> Tensor:
+        return self.sound(measured, self.noise**2 / ratio) * measured / (1 + ratio)
+
+    def sound(self, missing: Tensor, variance: float) -> Tensor:
+        """(B, 1, H, W), given y - x (B, C, H, W) and v."""
+        total = variance + self.noise**2
+        fit = -0.5 * missing**2 / total - 0.5 * math.log(2 * math.pi * total) + math.log(2)
+        return torch.sigmoid(fit.sum(1, keepdim=True) - torch.logit(self.chance.to(missing)))
 
 
 @dataclass(frozen=True)

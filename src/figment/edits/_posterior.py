@@ -24,16 +24,18 @@ import torch
 from torch import Tensor
 
 from figment.core import plugins
-from figment.edits import Answer, Progress, Request
+from figment.core.types import Progress
+from figment.edits import Answer, Request
 from figment.edits._canvas import PixelCanvas, canvas_of
 from figment.edits._drawing import finish, sampling_of
 from figment.edits._operators import Operator, agreeing
 from figment.edits._tiles import Tiling, mirrored
-from figment.samplers import Denoiser, Sampling
+from figment.samplers import SCHEDULES, Denoiser, Sampling
 
 LEVEL = 2 / 255  # one of 256 grey levels, in units of [-1, 1]
 ROUNDING = 12**-0.5  # standard deviation of what is lost where values are rounded to whole levels, in levels
 EXACT = ROUNDING * LEVEL  # noise that is no more than rounding
+FINEST = 0.1  # noise that is walked through; what is finer would be grain, and is left to the model's estimate
 
 
 @torch.no_grad()
@@ -57,12 +59,18 @@ def restored(
     padded, inside = mirrored(measured, (math.ceil(spec.height / factor), math.ceil(spec.width / factor)))
     height, width = factor * padded.shape[-2], factor * padded.shape[-1]
     canvas = canvas_of(model, Tiling((height, width), (spec.height, spec.width)), request.condition, settings)
-    start, sigmas = canvas.noise(request.seeds, spec.channels), settings.sigmas(model)
+    start, sigmas = canvas.noise(request.seeds, spec.channels), levels(model, settings)
     denoise = counted(informed(canvas, operator_of(height, width), padded, noise), request.progress, settings)
     images = canvas.shown(finish(denoise, start * sigmas[0], sigmas, start, settings)).clamp(-1, 1)
     rows, columns = (slice(factor * one.start, factor * one.stop) for one in inside)
     images = images[..., rows, columns]
     return images if noise > EXACT else agreeing(operator_of(*images.shape[-2:]), images, measured)
+
+
+def levels(model: Any, settings: Sampling) -> Tensor:
+    """The settings' noise levels, but ending at FINEST: (steps + 1,), the last one 0."""
+    options = {} if settings.shift is None else {"shift": settings.shift}
+    return SCHEDULES[settings.schedule](settings.steps, max(FINEST, model.sigma_min), model.sigma_max, **options)
 
 
 def informed(canvas: PixelCanvas, operator: Operator, measured: Tensor, noise: float) -> Denoiser:

@@ -16,6 +16,7 @@ from figment.edits._posterior import answered, restored
 
 NEEDS = (("Denoises",),)
 INPUTS = ("image",)
+CHANNELS = 3
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Go on with a clip: its frames are given as pictures, in order, and the model adds the next ones."""
+"""Go on with a clip: its frames are given, as one file that moves or as pictures in order; the model adds the next."""
 
 # ruff: noqa: N999  a word of Python's, but what a person types: plugins are loaded by name
 
@@ -15,7 +15,7 @@ from figment.edits import Answer, Request
 from figment.edits._resized import resized
 
 NEEDS = (("Continues", "Generates"),)
-INPUTS = ("images",)
+INPUTS = ("images", "clip?")
 
 
 @dataclass(frozen=True)

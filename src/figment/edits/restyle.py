@@ -19,7 +19,9 @@ from torch import Tensor
 
 from figment.core.config import check_range
 from figment.core.errors import ConfigError
-from figment.edits import Answer, Progress, Request
+from figment.core.types import Progress
+from figment.edits import Answer, Request
+from figment.edits._colours import with_colours_of
 from figment.edits._drawing import resized
 from figment.edits._patches import grids, nearest
 
@@ -104,24 +106,3 @@ def _replaced(picture: Tensor, keys: Tensor, values: Tensor, config: Config) -> 
     mine, theirs = grids(picture, values, config.patch)
     places = nearest(mine.cut(picture), theirs.cut(keys), config.alpha)
     return mine.put(theirs.cut(values)[places], (picture.shape[-2], picture.shape[-1]))
-
-
-def with_colours_of(image: Tensor, style: Tensor) -> Tensor:
-    """(1, C, H, W) with the mean and covariance of the style's colours, moved as little as that takes.
-
-    T(x) = m_2 + A (x - m_1),  A = S_1^(-1/2) (S_1^(1/2) S_2 S_1^(1/2))^(1/2) S_1^(-1/2): the optimal transport between
-    two Gaussians (Pitié and Kokaram 2007).
-    """
-    x, y = (pixels.double().flatten(2)[0] for pixels in (image, style))
-    m_1, m_2 = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
-    floor = 1e-6 * torch.eye(len(x), dtype=torch.float64)  # so that a plain picture has a covariance to divide by
-    s_1, s_2 = (part @ part.T / part.shape[1] + floor for part in (x - m_1, y - m_2))
-    root, inverse = _power(s_1, 0.5), _power(s_1, -0.5)
-    moved = m_2 + inverse @ _power(root @ s_2 @ root, 0.5) @ inverse @ (x - m_1)
-    return moved.view_as(image).to(image).clamp(-1, 1)
-
-
-def _power(matrix: Tensor, exponent: float) -> Tensor:
-    """Of a symmetric positive one."""
-    values, axes = torch.linalg.eigh(matrix)
-    return axes * values.clamp_min(0) ** exponent @ axes.T

@@ -4,12 +4,15 @@
 
 gram: in each stage, the products of all pairs of features, averaged over places (Gatys et al. 2016, equations 3 to 5).
 sliced: in each stage, the whole distribution of features, compared along random directions (Heitz et al. 2021).
+Both pictures are looked at from several distances, that is, at half the size and a quarter too, so that a judge of
+small pictures sees broad strokes as well. Before, the picture is given the mean and spread of the style's colours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -19,12 +22,15 @@ from torch.nn import functional as F
 from figment.core.config import check_range
 from figment.core.errors import ConfigError
 from figment.edits import Answer, Request
-from figment.edits._seeing import eyes_of
+from figment.edits._colours import with_colours_of
+from figment.edits._seeing import Look, eyes_of
 
 NEEDS = ()
 INPUTS = ("image", "style")
 
 LR = 0.03  # of Adam's first step, in units of [-1, 1]
+DISTANCES = 3  # from which pictures are looked at, each twice the one before
+SMALLEST = 32  # pixels of the shorter side, seen from the farthest
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,12 @@ class Config:
     """The classifier or contrastive run that looks at both pictures."""
     statistics: Literal["gram", "sliced"] = "gram"
     """What is to agree: products of pairs of features, or their whole distribution."""
-    content: float = 1.0
+    content: float = 0.1
     """Weight of what the picture shows, against the style."""
     steps: int = 200
     """Of the optimisation."""
+    recolor: bool = True
+    """Give the picture the style's colours first."""
 
     def __post_init__(self):
         check_range("edit.content", self.content, 0, 1e6)
@@ -57,38 +65,53 @@ def edit(model: Any, request: Request, config: Config) -> Answer:
         raise ConfigError(
             f"--style: has {style.shape[1]} channels, the picture {image.shape[1]}; give two in colour or two in grey"
         )
-    look = eyes_of(config.judge, image.shape[1])
+    count = min(_distances(image), _distances(style))
+    look = partial(_from_afar, eyes_of(config.judge, image.shape[1]), count)
+    start = with_colours_of(image, style) if config.recolor else image
     unlike = {"gram": gram_distance, "sliced": sliced_distance}[config.statistics]
     with torch.no_grad():
-        wanted, content = look(style), look(image)
+        wanted, before = look(style), look(image)
 
     def style_distance(seen: list[Tensor]) -> Tensor:
-        return sum((unlike(mine, theirs) for mine, theirs in zip(seen, wanted, strict=True)), torch.zeros(()))
+        return sum((unlike(mine, theirs) for mine, theirs in zip(seen, wanted, strict=True)), torch.zeros(())) / count
 
-    drawn = _optimised(image, look, style_distance, content, config, request)
+    drawn = _optimised(start, look, style_distance, len(wanted) // count // 2, config, request)
     with torch.no_grad():
         figures = {"style_distance": float(style_distance(look(drawn)))}
-        figures |= {"style_distance_before": float(style_distance(content))}
+        figures |= {"style_distance_before": float(style_distance(before))}
     return Answer(drawn.repeat(len(request.seeds), 1, 1, 1), figures=figures)
+
+
+def _distances(image: Tensor) -> int:
+    """From how many distances a picture can be looked at."""
+    side = min(image.shape[-2:])
+    return 1 + sum(side >= SMALLEST * 2**halvings for halvings in range(1, DISTANCES))
+
+
+def _from_afar(look: Look, count: int, images: Tensor) -> list[Tensor]:
+    """What is seen of pictures from `count` distances, the nearest first."""
+    return [stage for halvings in range(count) for stage in look(F.avg_pool2d(images, 2**halvings))]
 
 
 def _optimised(
     image: Tensor,
-    look: Callable[[Tensor], list[Tensor]],
+    look: Look,
     style_distance: Callable[[list[Tensor]], Tensor],
-    content: list[Tensor],
+    middle: int,
     config: Config,
     request: Request,
 ) -> Tensor:
-    middle = len(content) // 2
-    power = content[middle].square().mean().clamp_min(1e-8)
+    """The picture changed until its style agrees, and what stage `middle` sees of it as far as that counts."""
+    with torch.no_grad():
+        content = look(image)[middle]
+    power = content.square().mean().clamp_min(1e-8)
     with torch.enable_grad():
         drawn = image.detach().clone().requires_grad_()
         optimizer = torch.optim.Adam([drawn], lr=LR)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
         for step in range(config.steps):
             seen = look(drawn)
-            kept = (seen[middle] - content[middle]).square().mean() / power
+            kept = (seen[middle] - content).square().mean() / power
             optimizer.zero_grad()
             (style_distance(seen) + config.content * kept).backward()
             optimizer.step()

@@ -23,6 +23,7 @@ import numpy as np
 import safetensors
 from safetensors.numpy import load_file, save
 
+from figment.core import ranks
 from figment.core.config import read_json, write_json
 from figment.core.errors import ConfigError
 from figment.core.plugins import ROOT
@@ -37,16 +38,19 @@ _AN_HOUR = 3600
 def remembered(folder: Path | None, key: Mapping[str, Any], make: Callable[[], Sample]) -> Sample:
     """The sample of this key: read where it is known, else made and kept; without a folder, made.
 
+    Of several ranks the first one reads and keeps; all make.
+
     key: plain JSON values that together decide every number of the sample.
     """
     if folder is None:
         return make()
     path = folder / f"{key_digest(key)}.safetensors"
-    sample = _read(path)
+    sample = ranks.decided(lambda: _read(path))
     if sample is None:
         sample = make()
         with contextlib.suppress(OSError):  # a full or read-only disk is no reason to have no scores
-            _write(path, sample)
+            if ranks.is_first():
+                _write(path, sample)
     return sample
 
 

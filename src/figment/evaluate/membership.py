@@ -22,10 +22,10 @@ from torch.nn import functional as F
 from figment.core.checkpoint import LoadedModel
 from figment.core.errors import CapabilityError, DataError
 from figment.core.noise import mix
-from figment.core.types import Batch, Classifies, Denoises, Encodes, Scores
+from figment.core.types import Batch, Classifies, Denoises, Encodes, Progress, Scores, silent
 from figment.data.batches import Batches
 from figment.data.store import Store, spread_rows
-from figment.evaluate.extract import CHUNK, Progress, silent
+from figment.evaluate.extract import CHUNK
 from figment.evaluate.scores import wilson_interval
 
 SIGMAS = (0.2, 0.5, 1.0, 2.0)  # where a picture is recognised: below, all are easy, above, none

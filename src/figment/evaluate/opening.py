@@ -14,7 +14,7 @@ import numpy as np
 
 from figment.core.errors import DataError
 from figment.core.images import to_float, to_uint8
-from figment.data.decoding import decode, num_frames
+from figment.data.decoding import decode, decode_frames, num_frames
 from figment.data.headers import Unreadable, open_picture
 from figment.data.pixels import digest, to_channels
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from figment.edits import Answer
+
+MOST_FRAMES = 1000  # of a file that moves
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,23 @@ def open_image(content: bytes, name: str, channels: int | None = None) -> Given:
         pixels, alpha = pixels[..., :3], pixels[..., 3]
     pixels = pixels if channels is None else to_channels(pixels, channels)
     return Given(to_float(pixels[None].copy()), alpha if alpha is not None and alpha.min() < 255 else None, mark)
+
+
+def open_frames(content: bytes, name: str, channels: int) -> list[Given]:
+    """All frames of a file that moves, as pictures; or of one that does not, itself.
+
+    What is transparent in a frame is laid on white. Raises DataError, calling it `name`, where it cannot be read.
+    """
+    try:
+        count = num_frames(open_picture(content))
+        if count == 1:
+            return [open_image(content, name, channels)]
+        if count > MOST_FRAMES:
+            raise Unreadable(f"has {count} frames; cut it to {MOST_FRAMES} at most")
+        frames = [to_channels(pixels, channels) for pixels in decode_frames(content)]
+    except Unreadable as error:
+        raise DataError(f"{name}: {error}") from None
+    return [Given(to_float(pixels[None].copy()), None, digest(pixels)) for pixels in frames]
 
 
 def open_mask(content: bytes, name: str, size: tuple[int, int]) -> tuple[Tensor, str]:

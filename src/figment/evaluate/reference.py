@@ -12,13 +12,13 @@ import torch
 
 from figment.core import plugins
 from figment.core.errors import DataError
-from figment.core.types import Condition, ImageSpec, Record, Sample
+from figment.core.types import Condition, ImageSpec, Progress, Record, Sample, silent
 from figment.data.batches import Batches
 from figment.data.pixels import to_channels
 from figment.data.source import resolve
 from figment.data.store import Store, spread_rows
 from figment.evaluate.cache import array_digest
-from figment.evaluate.extract import Eyes, Progress, silent
+from figment.evaluate.extract import Eyes
 
 MOST_TRAIN = 10_000
 

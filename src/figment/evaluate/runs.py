@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from figment.core import plugins
+from figment.core import plugins, ranks
 from figment.core.checkpoint import LoadedModel
 from figment.core.config import to_json
 from figment.core.errors import CapabilityError, DataError
@@ -23,9 +23,11 @@ from figment.core.types import (
     Encodes,
     Generates,
     ImageSpec,
+    Progress,
     Sample,
     Scores,
     Translates,
+    silent,
 )
 from figment.data.store import Store, spread_rows
 from figment.evaluate.cache import array_digest, remembered, remembered_json
@@ -33,14 +35,13 @@ from figment.evaluate.classification import classification
 from figment.evaluate.extract import (
     CHUNK,
     Eyes,
-    Progress,
     asked_spec,
     bits_of,
+    drawn,
     gathered,
-    generate,
+    own_rows,
     rebuilt,
     sample_of,
-    silent,
 )
 from figment.evaluate.passport import extractor_facts
 from figment.evaluate.published import score_against
@@ -152,12 +153,12 @@ def draw(loaded: LoadedModel, yardstick: Yardstick, progress: Progress = silent)
     key = {"model": loaded.digest, "sampling": sampling, "seeds": [yardstick.seed, num], "asked": array_digest(*parts)}
 
     def pictures() -> Sample:
-        chunks = generate(loaded.model, seeds, asked, loaded.sampling)
-        return Sample(np.zeros((num, 0), np.float32), images=gathered(chunks, progress, num))
+        pixels = drawn(loaded.model, seeds, asked, loaded.sampling, progress=progress)
+        return Sample(np.zeros((num, 0), np.float32), images=pixels)
 
     pixels = remembered(yardstick.eyes.cache, key, pictures).images
     assert pixels is not None
-    return Drawn(yardstick.eyes.see(pixels, parts[0], key), loaded.model, loaded.digest)
+    return Drawn(_seen(yardstick, pixels, parts[0], key), loaded.model, loaded.digest)
 
 
 def _translated(loaded: LoadedModel, yardstick: Yardstick, progress: Progress) -> Drawn:
@@ -174,13 +175,19 @@ def _translated(loaded: LoadedModel, yardstick: Yardstick, progress: Progress) -
 
     @torch.no_grad()
     def pictures() -> Sample:
-        chunks = (to_uint8(model.translate(part)) for part in given.split(CHUNK))  # type: ignore[operator]
-        return Sample(np.zeros((len(given), 0), np.float32), images=gathered(chunks, progress, len(given)))
+        mine = given[own_rows(len(given))]
+        chunks = (to_uint8(model.translate(part)) for part in mine.split(CHUNK) if len(part))  # type: ignore[operator]
+        return Sample(np.zeros((len(given), 0), np.float32), images=gathered(chunks, progress, len(mine)))
 
     key = {"model": loaded.digest, "given": array_digest(given.numpy())}
     pixels = remembered(yardstick.eyes.cache, key, pictures).images
     assert pixels is not None
-    return Drawn(yardstick.eyes.see(pixels, yardstick.reference.real.labels, key), model, loaded.digest)
+    return Drawn(_seen(yardstick, pixels, yardstick.reference.real.labels, key), model, loaded.digest)
+
+
+def _seen(yardstick: Yardstick, pixels: np.ndarray, labels: np.ndarray | None, key: Mapping[str, Any]) -> Sample:
+    """Drawn pictures through the eyes of the first rank, for all."""
+    return ranks.decided(lambda: yardstick.eyes.see(pixels, labels, key))
 
 
 def are_of_real_pictures(metrics: Sequence[str]) -> bool:

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from figment.core import plugins
 from figment.core.checkpoint import LoadedModel
 from figment.core.errors import CapabilityError, CheckpointError, MissingExtra
 from figment.core.noise import noise
@@ -110,7 +109,7 @@ def write_folder(run: Run, out: Path, steps: int, guidance: float | None) -> dic
         "family": loaded.family,
     }
     if is_followed(loaded):
-        sampling = loaded.sampling or plugins.load("families", loaded.family).Sampling()
+        sampling = loaded.sampling or loaded.sampling_type()
         strength = sampling.guidance if guidance is None else guidance
         levels = type(sampling)(steps=steps, guidance=strength).sigmas(model)
         facts |= {"sigmas": levels.tolist(), "guidance": strength}
@@ -143,7 +142,7 @@ def graphs_of(loaded: LoadedModel) -> list[Graph]:
 
 def is_followed(loaded: LoadedModel) -> bool:
     """Whether a sampler leads from noise to picture, one evaluation of the denoiser after the other."""
-    sampling = getattr(plugins.load("families", loaded.family), "Sampling", None)
+    sampling = loaded.sampling_type
     return isinstance(loaded.model, Denoises) and hasattr(sampling, "sampler")
 
 

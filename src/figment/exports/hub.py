@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from figment.core.checkpoint import shippable
 from figment.core.config import to_json
 from figment.core.errors import CapabilityError, CheckpointError, ConfigError, MissingExtra
 from figment.core.images import encode_png, grid, interleave, to_uint8
@@ -41,10 +42,9 @@ def export(run: Run, out: Path, config: Config) -> dict[str, Any]:
 
     Raises ConfigError for scores of another run, CheckpointError where the hub refuses.
     """
-    loaded = run.loaded
+    loaded, source = run.loaded, shippable(run.folder)
     scores = _scores(config.scores, run.folder) if config.scores else {}
     out.mkdir(parents=True, exist_ok=True)
-    source = run.folder / "model" if (run.folder / "model").is_dir() else run.folder
     shutil.copytree(source, out / "model", dirs_exist_ok=True)
     if isinstance(loaded.model, Generates) and loaded.spec.frames == 1 and not loaded.spec.paired:
         (out / PICTURES).write_bytes(_pictures(loaded))
@@ -78,6 +78,8 @@ def card(run: Run, config: Config, scores: dict[str, Any]) -> str:
     ]
     data = facts.get("data") or {}
     lines += [f"Pixel digest of the data `{data.get('pixel_digest', '')[:16]}`, weights `{loaded.digest[:16]}`.", ""]
+    if privacy := facts.get("privacy"):
+        lines += ["Differentially private: epsilon {epsilon:.3g} at delta {delta:g}.".format(**privacy), ""]
     lines += ["```json", json.dumps(to_json(loaded.settings), indent=1), "```", ""]
     if scores:
         lines += ["## Scores", "", "| score | value | 95% interval | floor | real | generated | seen through |"]

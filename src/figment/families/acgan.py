@@ -68,8 +68,8 @@ class AcganObjective(Objective[ConvGenerator]):
 
     def critic_loss(self, batch: Batch) -> Loss:
         fake, condition = drawn(self.model, batch, self.config.condition_dropout)
-        real_logits, real_classes = self.critic(batch.images, condition)
-        fake_logits, fake_classes = self.critic(fake.detach(), condition)
+        real_logits, real_classes = self.critic(self.config.shown(batch.images), condition)
+        fake_logits, fake_classes = self.critic(self.config.shown(fake.detach()), condition)
         real_entropy, accuracy = naming(real_classes, batch.condition.labels)
         fake_entropy, _ = naming(fake_classes, condition.labels)
         stats = {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean(), "accuracy": accuracy}
@@ -81,7 +81,7 @@ class AcganObjective(Objective[ConvGenerator]):
 
     def generator_loss(self, batch: Batch) -> Loss:
         fake, condition = drawn(self.model, batch, self.config.condition_dropout)
-        logits, classes = self.critic(fake, condition)
+        logits, classes = self.critic(self.config.shown(fake), condition)
         entropy, accuracy = naming(classes, condition.labels)
         terms = {"adversarial": non_saturating_generator(logits), "class": self.config.class_weight * entropy}
         return Loss(terms, {"accuracy": accuracy})

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from figment.core.config import Scale, TrainConfig, check_range
-from figment.core.diff_augment import Change, disturb
+from figment.core.diff_augment import DiffAugment
 from figment.core.noise import mix
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase, PhaseOptimizer
@@ -30,7 +30,7 @@ TRAIN = TrainConfig(batch_size=64, optimizer="adam", lr=2e-4, beta1=0.0, beta2=0
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(DiffAugment):
     """Size of the two players, and the rules of their game."""
 
     width: int = 32
@@ -47,14 +47,11 @@ class Config:
     """Steps of the critic for each of the generator; the paper takes 2, of 2048 pictures."""
     orthogonality: float = 1e-4
     """Weight of the penalty on overlapping rows of the generator's weights, which makes truncation work."""
-    augment: float = 0.0
-    """Share of pictures changed before the critic sees them: 0.5 for a few hundred pictures, at most 0.8."""
-    changes: tuple[Change, ...] = ("translate", "cutout", "color")
-    """What they are changed by."""
     condition_dropout: float = 0.1
     """Share of pictures shown without their label, so that both ways are learnt."""
 
     def __post_init__(self):
+        super().__post_init__()
         check_range("family.width", self.width, 4, 1024)
         check_range("family.chunk", self.chunk, 1, 1024)
         check_range("family.embedding", self.embedding, 1, 4096)
@@ -62,7 +59,6 @@ class Config:
         check_range("family.critic_lr", self.critic_lr, 1e-8, 10)
         check_range("family.critic_steps", self.critic_steps, 1, 16)
         check_range("family.orthogonality", self.orthogonality, 0, 10)
-        check_range("family.augment", self.augment, 0, 0.8)
         check_range("family.condition_dropout", self.condition_dropout, 0, 1)
 
     @classmethod
@@ -183,8 +179,7 @@ class BigganObjective(Objective[Generator]):
         return self.model.net(torch.randn(len(like), *self.model.noise_shape()).to(like.device), condition)
 
     def _judge(self, images: Tensor, condition: Condition) -> Tensor:
-        changes = self.config.changes if self.config.augment else ()
-        return cast(Tensor, self.critic(disturb(images, self.config.augment, changes), condition))
+        return cast(Tensor, self.critic(self.config.shown(images), condition))
 
 
 def build(config: Config, spec: ImageSpec) -> Objective:

@@ -16,7 +16,7 @@ from figment.core.config import Augment, Scale, TrainConfig, check_range
 from figment.core.errors import DataError
 from figment.core.objective import Objective
 from figment.core.types import Batch, ImageSpec, Loss
-from figment.nets.resnet import ResNetTrunk
+from figment.nets.resnet import Norm, ResNetTrunk
 
 TRAIN = TrainConfig(
     batch_size=256,
@@ -38,6 +38,8 @@ class Config:
     """Share of certainty that is spread over the other classes."""
     dropout: float = 0.0
     """Share of features hidden before the last layer."""
+    norm: Norm = "batch"
+    """Over what activations are normalised: group looks at each picture alone, as --train.privacy.epsilon needs."""
 
     def __post_init__(self):
         check_range("family.width", self.width, 4, 512)
@@ -93,5 +95,5 @@ def build(config: Config, spec: ImageSpec) -> Objective:
             "put each class into a folder of its own, or train 'contrastive'"
         )
     widths = (config.width, 2 * config.width, 4 * config.width)
-    trunk = ResNetTrunk(spec.channels, (spec.height, spec.width), widths)
+    trunk = ResNetTrunk(spec.channels, (spec.height, spec.width), widths, config.norm)
     return ClassifierObjective(ClassifierModel(trunk, spec.num_classes, config.dropout), config)

@@ -42,14 +42,15 @@ class DcganObjective(Objective[ConvGenerator]):
 
     def critic_loss(self, batch: Batch) -> Loss:
         fake, condition = drawn(self.model, batch, self.config.condition_dropout)
+        real, fake = self.config.shown(batch.images), self.config.shown(fake.detach())
         # Each kind in a batch of its own, as the generator will be judged: mixed, the norms would be others then.
-        real_logits, fake_logits = self.critic(batch.images, condition), self.critic(fake.detach(), condition)
+        real_logits, fake_logits = self.critic(real, condition), self.critic(fake, condition)
         stats = {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
         return Loss({"adversarial": non_saturating_critic(real_logits, fake_logits)}, stats)
 
     def generator_loss(self, batch: Batch) -> Loss:
         fake, condition = drawn(self.model, batch, self.config.condition_dropout)
-        return Loss({"adversarial": non_saturating_generator(self.critic(fake, condition))})
+        return Loss({"adversarial": non_saturating_generator(self.critic(self.config.shown(fake), condition))})
 
 
 def build(config: Config, spec: ImageSpec) -> Objective:

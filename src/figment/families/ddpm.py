@@ -25,7 +25,7 @@ from figment.losses.denoising import rows
 from figment.losses.likelihood import grey_level_nats, normal_kl_nats
 from figment.nets.backbone import Backbone, BackboneConfig
 from figment.nets.embeddings import drop_condition
-from figment.samplers import Sampling, draw
+from figment.samplers import Sampling, draw, step_of
 
 TRAIN = TrainConfig(batch_size=64, lr=1e-3, beta2=0.99)
 
@@ -115,10 +115,7 @@ class DdpmModel(nn.Module):
     def denoise(self, noisy: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
         """Between two steps, the time lies where log(sigma) does. Held in [-1, 1], as in the paper's own sampler: at
         high noise a small error in the noise is a large one in the picture, and one in ten would fall apart."""
-        s = sigma.log()
-        after = torch.searchsorted(self.log_sigmas, s.contiguous()).clamp(1, self.steps - 1)
-        low, high = self.log_sigmas[after - 1], self.log_sigmas[after]
-        t = after - 1 + ((s - low) / (high - low)).clamp(0, 1)
+        t = step_of(self.log_sigmas, sigma)
         signal, _ = _amplitudes(sigma)
         return self.predict(noisy * rows(signal, noisy), t, sigma, condition)[1].clamp(-1, 1)
 

@@ -122,13 +122,14 @@ class InfoganObjective(Objective[Generator]):
 
     def critic_loss(self, batch: Batch) -> Loss:
         _, fake, condition = self._drawn(batch)
-        real_logits, fake_logits = self.critic(batch.images, condition), self.critic(fake.detach(), condition)
+        real, fake = self.config.shown(batch.images), self.config.shown(fake.detach())
+        real_logits, fake_logits = self.critic(real, condition), self.critic(fake, condition)
         stats = {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
         return Loss({"adversarial": non_saturating_critic(real_logits, fake_logits)}, stats)
 
     def generator_loss(self, batch: Batch) -> Loss:
         _, fake, condition = self._drawn(batch)
-        return Loss({"adversarial": non_saturating_generator(self.critic(fake, condition))})
+        return Loss({"adversarial": non_saturating_generator(self.critic(self.config.shown(fake), condition))})
 
     def information_loss(self, batch: Batch) -> Loss:
         noise, fake, _ = self._drawn(batch)

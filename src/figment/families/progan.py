@@ -84,7 +84,7 @@ class ProganObjective(Objective[Generator]):
 
     def critic_loss(self, batch: Batch) -> Loss:
         fake, condition = drawn(self.model, batch, self.config.condition_dropout)
-        real, fake = self.faded(batch.images), fake.detach()
+        real, fake = self.config.shown(self.faded(batch.images)), self.config.shown(fake.detach())
         critic = partial(self.critic, condition=condition, growth=self.model.growth)
         real_logits, fake_logits = critic(real), critic(fake)
         terms = {
@@ -99,7 +99,8 @@ class ProganObjective(Objective[Generator]):
 
     def generator_loss(self, batch: Batch) -> Loss:
         fake, condition = drawn(self.model, batch, self.config.condition_dropout)
-        return Loss({"adversarial": linear_generator(self.critic(fake, condition, self.model.growth))})
+        logits = self.critic(self.config.shown(fake), condition, self.model.growth)
+        return Loss({"adversarial": linear_generator(logits)})
 
     def faded(self, images: Tensor) -> Tensor:
         """Real pictures with as much detail as the generator's have: (B, C, H, W) -> the same."""

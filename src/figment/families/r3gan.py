@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from figment.core.config import Scale, TrainConfig, check_range
-from figment.core.diff_augment import Change, disturb
+from figment.core.diff_augment import DiffAugment
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase
 from figment.losses.pairing import pairing_critic, pairing_generator
@@ -32,7 +32,7 @@ TRAIN = TrainConfig(batch_size=128, optimizer="adam", lr=4e-4, beta1=0.0, beta2=
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(DiffAugment):
     """Size of the two players, and how steep the critic may be."""
 
     width: int = 48
@@ -51,14 +51,11 @@ class Config:
     """Weight of the two penalties: higher is safer, lower is sharper."""
     penalty_every: int = 8
     """Steps between penalties, each then weighs as much more; the paper's 1 takes three times as long."""
-    augment: float = 0.0
-    """Share of pictures changed before the critic sees them: 0.5 for a few hundred pictures, at most 0.8."""
-    changes: tuple[Change, ...] = ("translate", "cutout", "color")
-    """What they are changed by."""
     condition_dropout: float = 0.1
     """Share of pictures shown without their label, so that both ways are learnt."""
 
     def __post_init__(self):
+        super().__post_init__()
         check_range("family.width", self.width, 4, 2048)
         check_range("family.patch", self.patch, 1, 8)
         check_range("family.blocks", self.blocks, 1, 16)
@@ -67,7 +64,6 @@ class Config:
         check_range("family.latents", self.latents, 1, 4096)
         check_range("family.gamma", self.gamma, 0, 1000)
         check_range("family.penalty_every", self.penalty_every, 1, 64)
-        check_range("family.augment", self.augment, 0, 0.8)
         check_range("family.condition_dropout", self.condition_dropout, 0, 1)
 
     @classmethod
@@ -200,13 +196,15 @@ class R3ganObjective(Objective[Generator]):
         )
 
     def critic_loss(self, batch: Batch) -> Loss:
-        real, fake, condition = self._shown(batch)
-        real_logits, fake_logits = self.critic(real, condition), self.critic(fake.detach(), condition)
+        with torch.no_grad():
+            real, fake, condition = self._shown(batch)
+        real_logits, fake_logits = self.critic(real, condition), self.critic(fake, condition)
         stats = {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
         return Loss({"adversarial": pairing_critic(real_logits, fake_logits)}, stats)
 
     def penalty_loss(self, batch: Batch) -> Loss:
-        real, fake, condition = self._shown(batch)
+        with torch.no_grad():
+            real, fake, condition = self._shown(batch)
         critic = partial(self.critic, condition=condition)
         r1, r2 = squared_slope(critic, real).mean(), squared_slope(critic, fake).mean()
         return Loss({"r1": self.config.gamma / 2 * r1, "r2": self.config.gamma / 2 * r2})
@@ -222,12 +220,7 @@ class R3ganObjective(Objective[Generator]):
         condition = drop_condition(batch.condition, self.config.condition_dropout)
         noise = torch.randn(len(batch), self.model.latents).to(batch.images.device)
         fake = self.model.draw(noise, condition)
-        real, fake = (disturb(images, self.config.augment, self._changes) for images in (batch.images, fake))
-        return real, fake, condition
-
-    @property
-    def _changes(self) -> tuple[Change, ...]:
-        return self.config.changes if self.config.augment else ()
+        return self.config.shown(batch.images), self.config.shown(fake), condition
 
 
 def build(config: Config, spec: ImageSpec) -> Objective:

@@ -72,20 +72,21 @@ class WganObjective(Objective[ConvGenerator]):
     def critic_loss(self, batch: Batch) -> Loss:
         self._clip()
         fake, condition = drawn(self.model, batch, self.config.condition_dropout)
-        real_logits, fake_logits = self.critic(batch.images, condition), self.critic(fake.detach(), condition)
+        real, fake = self.config.shown(batch.images), self.config.shown(fake.detach())
+        real_logits, fake_logits = self.critic(real, condition), self.critic(fake, condition)
         distance = wasserstein_critic(real_logits, fake_logits)
         terms = {"adversarial": distance}
         if self.config.slope == "penalty":
             critic = partial(self.critic, condition=condition)
             weight = PENALTY if self.config.penalty is None else self.config.penalty
-            terms["penalty"] = weight * gradient_penalty(critic, batch.images, fake.detach())
+            terms["penalty"] = weight * gradient_penalty(critic, real, fake)
         stats = {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean(), "distance": -distance}
         return Loss(terms, stats)
 
     def generator_loss(self, batch: Batch) -> Loss:
         self._clip()
         fake, condition = drawn(self.model, batch, self.config.condition_dropout)
-        return Loss({"adversarial": linear_generator(self.critic(fake, condition))})
+        return Loss({"adversarial": linear_generator(self.critic(self.config.shown(fake), condition))})
 
     @torch.no_grad()
     def _clip(self) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from figment.core.config import check_range
+from figment.core.diff_augment import DiffAugment
 from figment.core.errors import DataError
 from figment.core.types import Batch, Condition, ImageSpec
 from figment.nets.embeddings import ConditionEmbedding, drop_condition
@@ -26,7 +27,7 @@ SMALLEST = 4  # pixels of the shorter side that the generator starts from, up to
 
 
 @dataclass(frozen=True)
-class PlayersConfig:
+class PlayersConfig(DiffAugment):
     """Size of the two players."""
 
     width: int = 32
@@ -37,6 +38,7 @@ class PlayersConfig:
     """Share of pictures shown without their label, so that both ways are learnt."""
 
     def __post_init__(self):
+        super().__post_init__()
         check_range("family.width", self.width, 4, 2048)
         check_range("family.latents", self.latents, 1, 4096)
         check_range("family.condition_dropout", self.condition_dropout, 0, 1)

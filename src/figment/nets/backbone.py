@@ -21,19 +21,20 @@ from figment.nets.mixer import mixer
 from figment.nets.mlp import ModulatedMlp
 from figment.nets.text import text_width
 from figment.nets.unet import UNet
+from figment.nets.unet2d import TimeEmbedding, UNet2d
 
 MLP_PIXELS = 100
 TOKENS_A_SIDE = 8
 
 # Settings that not every network has, and those that have them.
-OF_NETS = {"patch": ("unet", "dit", "mixer"), "attention_below": ("unet",)}
+OF_NETS = {"patch": ("unet", "dit", "mixer"), "attention_below": ("unet", "unet2d")}
 
 
 @dataclass(frozen=True)
 class BackboneConfig:
     """The settings that all denoising families share: their `Config` extends this one."""
 
-    net: Literal["auto", "mlp", "unet", "dit", "mixer"] = "auto"
+    net: Literal["auto", "mlp", "unet", "dit", "mixer", "unet2d"] = "auto"
     """Network; auto takes the MLP for pictures of up to 10x10 pixels, else the U-Net."""
     width: int = 32
     """Channels of the U-Net's first level, later ones have twice as many; other networks are eight times as wide."""
@@ -69,9 +70,7 @@ class Backbone(nn.Module):
         super().__init__()
         condition_width, spec = 8 * config.width, told_spec(spec, config.told)
         self.net = network(config, spec, condition_width, channels_out or spec.channels)
-        self.times = nn.ModuleList(
-            nn.Sequential(FourierEmbedding(64), nn.Linear(64, condition_width)) for _ in range(times)
-        )
+        self.times = nn.ModuleList(_time_embedding(config, condition_width) for _ in range(times))
         self.condition = ConditionEmbedding(spec, condition_width)
 
     def forward(self, images: Tensor, condition: Condition | None, *times: Tensor) -> Tensor:
@@ -80,6 +79,12 @@ class Backbone(nn.Module):
         for embed, time in zip(self.times, times, strict=True):
             vector = vector + embed(time)
         return self.net(images, vector, text).float()
+
+
+def _time_embedding(config: BackboneConfig, condition_width: int) -> nn.Module:
+    if config.net == "unet2d":
+        return TimeEmbedding(config.width, condition_width)
+    return nn.Sequential(FourierEmbedding(64), nn.Linear(64, condition_width))
 
 
 def network(config: BackboneConfig, spec: ImageSpec, condition_width: int, channels_out: int) -> nn.Module:
@@ -101,10 +106,14 @@ def network(config: BackboneConfig, spec: ImageSpec, condition_width: int, chann
         return mixer(spec.shape, channels_out, width=width, depth=depth, condition_width=condition_width, patch=patch)
     if name == "dit":
         return dit(channels, width=width, depth=depth, condition_width=condition_width, patch=patch, text_width=reads)
+    widths = _widths(min(size) // (config.patch or 1), config.width)
+    if name == "unet2d":
+        attends = [-(-min(size) // 2**level) <= config.attention_below for level in range(len(widths))]
+        return UNet2d(channels, widths=widths, depth=config.depth, attends=attends, condition_width=condition_width)
     return UNet(
         channels,
         size,
-        widths=_widths(min(size) // (config.patch or 1), config.width),
+        widths=widths,
         depth=config.depth,
         patch=config.patch or 1,
         attention_below=config.attention_below,

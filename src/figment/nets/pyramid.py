@@ -9,12 +9,12 @@ Size = tuple[int, int]
 
 
 def pyramid(size: Size, smallest: int = 4) -> list[Size]:
-    """Sizes (H, W) from the smallest up to `size`, each about half of the next, no side below `smallest`.
+    """Sizes (H, W) from the smallest up to `size`, each half of the next, rounded up, no side below `smallest`.
 
-    A side that is smaller from the start stays alone: pyramid((28, 28)) is [(7, 7), (14, 14), (28, 28)].
+    A side that is smaller from the start stays alone: pyramid((28, 28)) is [(4, 4), (7, 7), (14, 14), (28, 28)].
     """
     sizes = [size]
-    while min(sizes[0]) >= 2 * smallest:
+    while min(sizes[0]) > 2 * (smallest - 1):
         height, width = sizes[0]
         sizes.insert(0, (-(-height // 2), -(-width // 2)))
     return sizes

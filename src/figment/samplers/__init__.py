@@ -24,7 +24,7 @@ from figment.core.errors import ConfigError
 from figment.core.noise import following
 from figment.core.types import Condition, Denoises
 from figment.samplers._guidance import Denoiser, guided
-from figment.samplers._schedules import flow_sigmas, karras_sigmas, log_snr_sigmas
+from figment.samplers._schedules import flow_sigmas, karras_sigmas, log_snr_sigmas, step_of
 
 __all__ = [
     "Denoiser",
@@ -36,6 +36,7 @@ __all__ = [
     "last",
     "log_snr_sigmas",
     "states",
+    "step_of",
 ]
 
 SCHEDULES = {"karras": karras_sigmas, "log_snr": log_snr_sigmas, "flow": flow_sigmas}

@@ -40,3 +40,14 @@ def _between(
     first, end = there(torch.tensor([high, low], dtype=torch.float64))
     levels = back(first + torch.linspace(0, 1, steps, dtype=torch.float64) * (end - first))
     return torch.cat([levels, torch.zeros(1, dtype=torch.float64)]).float()
+
+
+def step_of(log_sigmas: Tensor, sigma: Tensor) -> Tensor:
+    """The step of a schedule at which pictures are this noisy, between two steps where log(sigma) lies: (B,) -> (B,).
+
+    log_sigmas: (steps,), rising.
+    """
+    s = sigma.log()
+    after = torch.searchsorted(log_sigmas, s.contiguous()).clamp(1, len(log_sigmas) - 1)
+    low, high = log_sigmas[after - 1], log_sigmas[after]
+    return after - 1 + ((s - low) / (high - low)).clamp(0, 1)

@@ -43,7 +43,7 @@ def create_app(studio: Studio) -> ASGIApp:
         app.include_router(room.router)
     _add_health(app, studio)
     _add_page(app)
-    return Guard(app, studio.gate, studio.counters)
+    return Guard(app, studio.gate, studio.counters, studio.dispatcher.turned_away)
 
 
 def _add_health(app: FastAPI, studio: Studio) -> None:

@@ -18,20 +18,22 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from figment.core.config import to_json
 from figment.core.images import encode_png
+from figment.data.card import LATE
 from figment.data.decoding import decode
+from figment.data.disk import disk_errors
 from figment.data.index import Index
 from figment.data.shards import ShardReader
 from figment.data.source import INDEX
 from figment.data.store import Store
 from figment.serve.refusal import missing
 
-LATE = "card_is_late"  # state of an index whose labels were changed since its card was written
-
 # Each ends with the row's id by itself, so that pages come in order without being sorted.
 _INDICES = ("status", "status, split", "status, label", "status, step", "duplicate_group")
-# What a label is worth: that of a picture without one most, then of one that was only proposed, the less certain first.
-_PROPOSED = "cast(json_extract(origin, '$.proposed') as real)"
-_USEFUL = f"case when label is null then -1.0 else coalesce({_PROPOSED}, 2.0) end"
+# How sure a judge is of pictures that nobody has labelled, the least sure first: the margin between its two likeliest
+# labels, or what it proposed one with. Of what no judge has seen nothing is known: in the middle. 2: a person's word.
+_SURE = "cast(json_extract(origin, '$.margin') as real), cast(json_extract(origin, '$.proposed') as real)"
+_IS_OPEN = "label is null or json_extract(origin, '$.proposed') is not null"
+_USEFUL = f"case when {_IS_OPEN} then coalesce({_SURE}, 0.5) else 2.0 end"
 _SHOWN = "id, key, status, split, label, captions, attributes, step, reason, duplicate_group, origin"
 
 P = ParamSpec("P")
@@ -85,7 +87,7 @@ class ServedData:
             for columns in _INDICES:
                 name = f"studio_{columns.replace(', ', '_')}"
                 index.connection.execute(f"create index if not exists {name} on images ({columns})")
-            index.connection.execute(f"create index if not exists studio_useful on images (status, {_USEFUL})")
+            index.connection.execute(f"create index if not exists studio_doubt on images (status, {_USEFUL})")
         except sqlite3.OperationalError:  # a folder that cannot be written
             return False
         if index.get_state(LATE):  # a server was killed before it wrote the card
@@ -99,10 +101,16 @@ class ServedData:
         )
 
     async def change(self, act: Callable[Concatenate[Index, P], T], *args: P.args, **named: P.kwargs) -> T:
-        """Change the index."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._writer, lambda: act(self._local.index, *args, **named)
-        )
+        """Change the index.
+
+        Raises DataError where the disk refuses.
+        """
+
+        def changed() -> T:
+            with disk_errors(self.path):
+                return act(self._local.index, *args, **named)
+
+        return await asyncio.get_running_loop().run_in_executor(self._writer, changed)
 
     def renew(self, index: Index) -> None:
         """Write the card anew, where labels were changed since it was written."""

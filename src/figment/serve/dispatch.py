@@ -46,15 +46,21 @@ class Dispatcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.workshop.close()
 
+    def turned_away(self) -> Refusal | None:
+        """What is said to all who want something drawn, known before they are listened to; None where they may come."""
+        if self.is_draining:
+            return Refusal(503, "stopping", "the server is being stopped", retry_after=10)
+        if not self.workshop.is_ready and not self.workshop.num_starts:
+            return Refusal(503, "not_ready", "the models are being loaded", retry_after=2)
+        return self.queue.refusal() if self.queue.is_full else None
+
     def submit(self, job: Job) -> Job:
         """Let a job wait for its turn.
 
         Raises a Refusal, at once, where it cannot.
         """
-        if self.is_draining:
-            raise Refusal(503, "stopping", "the server is being stopped", retry_after=10)
-        if not self.workshop.is_ready and not self.workshop.num_starts:
-            raise Refusal(503, "not_ready", "the models are being loaded", retry_after=2)
+        if refusal := self.turned_away():
+            raise refusal
         ahead = self.queue.put(job)
         self.jobs.add(job)
         self.counters.add("jobs")

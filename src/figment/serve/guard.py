@@ -4,6 +4,7 @@ Host            a server of this machine answers to this machine's names only, s
 Origin          pages of other sites are refused (Sec-Fetch-Site says the same for what has no Origin)
 token           demanded where the address is public: a header, or a cookie that /?token= sets
 body            of a known type, counted as it arrives, within a time, and within a budget over all requests
+queue           where it is full, whoever wants something drawn is sent away before the body is understood
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
@@ -26,12 +28,15 @@ from figment.serve.refusal import Refusal
 MB = 1024 * 1024
 BODY_SECONDS = 60.0
 BUDGET_BYTES = 256 * MB  # of all bodies that are held at a time
+PIECE_BYTES = MB  # of a body that is understood at a time
 MOST_HEADER_BYTES = 64 * 1024  # with the address: h11 counts only what comes in pieces
 COOKIE = "figment_token"
 
 # The most that an address takes, by how its path begins; the first that fits.
 CAPS = (("/v1/images/edits", 32 * MB), ("/v1/images/variations", 32 * MB), ("/api/edit", 64 * MB))
 CAPS += (("/api/recipe", 32 * MB), ("/api/data/", 4 * MB), ("", MB))
+
+DRAWING = ("/v1/images/", "/api/generate", "/api/edit", "/api/redraw", "/api/walk")  # what needs the models
 
 _OPEN = ("/health", "/ready")  # to whoever watches over the server
 _TYPES = ("application/json", "multipart/form-data", "image/png")
@@ -67,10 +72,10 @@ class Gate:
 
 
 class Guard:
-    """Stands before the application."""
+    """Stands before the application. turned_away: what all are told who want something drawn, or None."""
 
-    def __init__(self, app: ASGIApp, gate: Gate, counters: Counters):
-        self.app, self.gate, self.counters = app, gate, counters
+    def __init__(self, app: ASGIApp, gate: Gate, counters: Counters, turned_away: Callable[[], Refusal | None]):
+        self.app, self.gate, self.counters, self.turned_away = app, gate, counters, turned_away
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,6 +92,9 @@ class Guard:
                 await greeting(scope, receive, answer)
                 return
             body = await self._body(headers, scope, receive, held)
+            if scope["method"] == "POST" and scope["path"].startswith(DRAWING) and (no := self.turned_away()):
+                await no.response()(scope, receive, answer)
+                return
             await self.app(scope, _replayed(body, receive), answer)
         except Refusal as refusal:
             response = refusal.response()
@@ -178,13 +186,17 @@ def _too_large(cap: int) -> Refusal:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A body that is here already, then whatever else the connection tells: that it is gone."""
-    left = [body]
+    """A body that is here already, in pieces; then whatever else the connection tells: that it is gone."""
+    pieces = iter(range(0, max(1, len(body)), PIECE_BYTES))
 
     async def again() -> Message:
-        if left:
-            return {"type": "http.request", "body": left.pop(), "more_body": False}
-        return await receive()
+        start = next(pieces, None)
+        if start is None:
+            return await receive()
+        if start:
+            await asyncio.sleep(0)  # a large form is understood between other requests, not before them
+        end = start + PIECE_BYTES
+        return {"type": "http.request", "body": body[start:end], "more_body": end < len(body)}
 
     return again
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
@@ -92,14 +93,28 @@ async def generate(here: Here, asked: Generate) -> dict[str, str]:
 @router.post("/edit", status_code=202)
 async def edit(here: Here, request: Request) -> dict[str, str]:
     """Let pictures be changed: a form of `image`, `mask`, `style` and the JSON `request`."""
+    work = await _edit_of(here, request)
+    return {"job": here.dispatcher.submit(Job(work, seconds=JOB_SECONDS, keep=here.history.keep)).id}
+
+
+@router.post("/redraw", response_class=Response)
+async def redraw(here: Here, request: Request) -> Response:
+    """The first picture of an edit, at once, for a sheet that is drawn on: the form of `/api/edit`."""
+    work = replace(await _edit_of(here, request), is_urgent=True)
+    pieces = await while_there(request, here.dispatcher.submit(Job(work, seconds=WALK_SECONDS)))
+    picture = next(piece for piece in pieces if piece.kind == "picture")
+    return Response(picture.data, media_type="image/png")
+
+
+async def _edit_of(here: Here, request: Request) -> Work:
+    """The edit that a form asks for."""
     async with form_of(request) as form:
         asked = _checked(Edit, object_of(form, "request"), "request")
         images, masks, styles = [await pictures_of(form, name) for name in ("image", "mask", "style")]
     if len(masks) > 1 or len(styles) > 1:
         raise invalid("give one mask and one style at most", "mask" if len(masks) > 1 else "style")
     run = find(here.runs, asked.run)
-    work = editing(run, asked, images, masks[0] if masks else None, styles[0] if styles else None)
-    return {"job": here.dispatcher.submit(Job(work, seconds=JOB_SECONDS, keep=here.history.keep)).id}
+    return editing(run, asked, images, masks[0] if masks else None, styles[0] if styles else None)
 
 
 def editing(

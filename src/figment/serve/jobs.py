@@ -76,7 +76,7 @@ Keep = Callable[["Job", Sequence[Piece]], Awaitable[list[dict[str, Any]]]]
 class Job:
     """One client's work under way. All happens in the event loop.
 
-    keep: stores pictures and tells what listeners are told of them. is_held: its listener is the request itself.
+    keep: stores pictures and tells what listeners are told of them. when_over: called when nothing more is drawn.
     """
 
     def __init__(self, work: Work, *, seconds: float, keep: Keep | None = None):
@@ -89,6 +89,7 @@ class Job:
         self.error: Refusal | None = None
         self.begun = time.monotonic()
         self.over: float | None = None
+        self.when_over: Callable[[], None] | None = None
         self._lasting: list[tuple[str, dict[str, Any]]] = []
         self._listeners: set[asyncio.Queue] = set()
         self._unheard_until = self.begun + UNHEARD_SECONDS
@@ -142,6 +143,8 @@ class Job:
         """Nothing more will be drawn for it; when that was."""
         self.over = time.monotonic()
         self.waiting.clear()
+        if self.when_over:
+            self.when_over()
         self.work = replace(self.work, blobs=())  # which may be large, and is remembered for a while
         return self.over
 

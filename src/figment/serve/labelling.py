@@ -15,13 +15,17 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from figment.core.errors import DataError
+from figment.core.types import Rejected
+from figment.data.card import LATE
 from figment.data.index import Index
+from figment.data.store import Store
 from figment.serve.context import Body, Here, Name, Offset
-from figment.serve.datasets import LATE, ServedData
+from figment.serve.datasets import ServedData
 from figment.serve.looking import data_of
-from figment.serve.refusal import Refusal
+from figment.serve.refusal import Refusal, invalid
 
 MOST_CHANGES = 1000
+BY_HAND = "hand"  # in place of a step: a person refused it
 CARD_SECONDS = 5.0  # without a further change, after which the card is written anew
 
 router = APIRouter(prefix="/api/data", tags=["labelling"])
@@ -75,6 +79,20 @@ class AttributeChanges(Body):
     changes: Annotated[list[AttributeChange], Field(min_length=1, max_length=MOST_CHANGES)]
 
 
+class ReasonChange(Body):
+    """Why a picture is refused, or nothing where it is to be taken in again."""
+
+    row: Offset
+    reason: Label | None
+    was: Annotated[str, Field(max_length=1000)] | None
+
+
+class ReasonChanges(Body):
+    """Changes that are made together."""
+
+    changes: Annotated[list[ReasonChange], Field(min_length=1, max_length=MOST_CHANGES)]
+
+
 class Restored(Body):
     """Refused pictures to take in after all."""
 
@@ -99,6 +117,16 @@ async def attributes(here: Here, data: str, asked: AttributeChanges) -> dict[str
     return await _changed(data_of(here, data), "attributes", asked.changes)
 
 
+@router.post("/{data}/reasons")
+async def reasons(here: Here, data: str, asked: ReasonChanges) -> dict[str, Any]:
+    """Pictures refused by hand, each for a reason; or taken in again."""
+    served = _writable(data_of(here, data))
+    try:
+        return await served.change(refuse_or_restore, served.store, asked.changes)
+    except DataError as error:
+        raise Refusal(400, "cannot", str(error), "changes") from None
+
+
 @router.post("/{data}/restore")
 async def restore(here: Here, data: str, asked: Restored) -> dict[str, Any]:
     """Refused pictures taken in after all: every one, or none."""
@@ -119,7 +147,10 @@ async def restore(here: Here, data: str, asked: Restored) -> dict[str, Any]:
 
 
 async def _changed(served: ServedData, column: str, changes: Sequence[Any]) -> dict[str, Any]:
-    answer = await _writable(served).change(compare_and_set, column, changes)
+    try:
+        answer = await _writable(served).change(compare_and_set, column, changes)
+    except DataError as error:
+        raise Refusal(400, "cannot", str(error), "changes") from None
     if answer["changed"]:
         _schedule_card(served)
     return answer
@@ -146,6 +177,30 @@ def compare_and_set(index: Index, column: str, changes: Sequence[Any]) -> dict[s
         if changed:
             index.set_state(LATE, True)
     return {"changed": changed, "conflicts": conflicts}
+
+
+def refuse_or_restore(index: Index, store: Store, changes: Sequence[ReasonChange]) -> dict[str, Any]:
+    """Refuse or take in each picture that is still refused for what it `was`, or still not; tell the others apart.
+
+    Raises a Refusal or DataError where that cannot be.
+    """
+    marks = ", ".join("?" * len(changes))
+    rows = index.query(f"select id, key, reason from images where id in ({marks})", *(one.row for one in changes))
+    found = {id: (key, reason) for id, key, reason in rows}
+    if missed := [one.row for one in changes if one.row not in found]:
+        raise Refusal(404, "not_found", f"there is no picture {missed[0]}", "changes")
+    timely = [one for one in changes if found[one.row][1] == one.was]
+    if any(one.was is not None and one.reason is not None for one in timely):
+        raise invalid("changes: a picture that is refused keeps its reason; take it in first", "changes")
+    if back := [found[one.row][0] for one in timely if one.was is not None]:
+        store.restore(back)
+    if out := [Rejected(found[one.row][0], BY_HAND, one.reason) for one in timely if one.reason is not None]:
+        store.refuse(out)
+    late = {one.row: found[one.row][1] for one in changes if found[one.row][1] != one.was}
+    return {
+        "changed": [one.row for one in timely],
+        "conflicts": [{"row": row, "reason": reason} for row, reason in late.items()],
+    }
 
 
 def _writable(served: ServedData) -> ServedData:

@@ -58,8 +58,7 @@ async def findings(here: Here, run: str) -> dict[str, Any]:
 @router.get("/runs/{run}/scores")
 async def scores(here: Here, run: str) -> dict[str, Any]:
     """Its scores with their intervals."""
-    found = find(here.runs, run).scores()
-    return {"scores": found["scores"] if found else {}}
+    return {"scores": find(here.runs, run).scores()}
 
 
 @router.get("/leaderboard")

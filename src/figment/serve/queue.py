@@ -15,7 +15,8 @@ from figment.evaluate.extract import CHUNK
 from figment.serve.jobs import Job, Work
 from figment.serve.refusal import Refusal
 
-MOST_SECONDS = 20.0  # of work that may wait
+MOST_SECONDS = 20.0  # of work that waits, from which on nothing more is taken
+OVER_SECONDS = 1.0  # that one more job may go beyond it, so that being full can be told without knowing the job
 MOST_BYTES = 256 * 1024 * 1024  # of pictures that wait to be edited
 MOST_RETURNS = 100.0  # clients a second that are told to come again
 LONGEST_RETRY = 60  # seconds that a client is sent away for
@@ -61,11 +62,15 @@ class Pace:
 
 
 class Queue:
-    """Jobs by what they can share a batch with. All happens in the event loop."""
+    """Jobs by what they can share a batch with. All happens in the event loop.
+
+    What waits is counted anew only after some of it has gone, so that a refusal costs next to nothing.
+    """
 
     def __init__(self, pace: Pace):
         self.pace = pace
         self._lanes: dict[str, list[Job]] = {}
+        self._is_counted, self._seconds, self._num_jobs, self._num_bytes = True, 0.0, 0, 0
         self._number = 0
         self._next_return = 0.0
         self._changed = asyncio.Event()
@@ -73,11 +78,27 @@ class Queue:
     @property
     def seconds(self) -> float:
         """Work that waits, in the seconds that it will take."""
-        return sum(self.pace.seconds(job.work, len(job.waiting)) for lane in self._lanes.values() for job in lane)
+        if not self._is_counted:
+            jobs, self._is_counted = self._jobs, True
+            self._seconds = sum(self.pace.seconds(job.work, len(job.waiting)) for job in jobs)
+            self._num_jobs, self._num_bytes = len(jobs), sum(map(_bytes, jobs))
+        return self._seconds
 
     @property
     def num_rows(self) -> int:
-        return sum(len(job.waiting) for lane in self._lanes.values() for job in lane)
+        return sum(len(job.waiting) for job in self._jobs)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is taken, whatever it is."""
+        return self.seconds >= MOST_SECONDS
+
+    @property
+    def _jobs(self) -> list[Job]:
+        return [job for lane in self._lanes.values() for job in lane]
+
+    def _uncount(self) -> None:
+        self._is_counted = False
 
     def put(self, job: Job) -> float:
         """Let a job wait; returns about how many seconds.
@@ -85,12 +106,21 @@ class Queue:
         Raises a Refusal that says when to come again, where too much waits already.
         """
         ahead, own = self.seconds, self.pace.seconds(job.work)
-        held = sum(map(_bytes, [one for lane in self._lanes.values() for one in lane]))
-        if (ahead and ahead + own > MOST_SECONDS) or held + _bytes(job) > MOST_BYTES:
-            raise Refusal(429, "busy", "too much work is waiting; come again later", retry_after=self._retry(own))
+        is_too_much = ahead and ahead + own > MOST_SECONDS + OVER_SECONDS
+        if self.is_full or is_too_much or self._num_bytes + _bytes(job) > MOST_BYTES:
+            raise self.refusal(own)
         self._lanes.setdefault(job.lane, []).append(job)
+        job.when_over = self._uncount
+        self._seconds += own
+        self._num_jobs += 1
+        self._num_bytes += _bytes(job)
         self._changed.set()
         return ahead
+
+    def refusal(self, seconds: float | None = None) -> Refusal:
+        """What is said where too much waits. seconds: that the work would take, where that is known."""
+        seconds = self.seconds / max(1, self._num_jobs) if seconds is None else seconds
+        return Refusal(429, "busy", "too much work is waiting; come again later", retry_after=self._retry(seconds))
 
     def _retry(self, seconds: float) -> int:
         """Everybody who is sent away gets a time of their own, so that they do not all come back at once."""
@@ -103,6 +133,7 @@ class Queue:
         while True:
             self._drop_empty()
             if self._lanes:
+                self._uncount()
                 return self._batch(self._first())
             self._changed.clear()
             await self._changed.wait()

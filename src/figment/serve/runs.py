@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from figment.data.store import spread_rows
 from figment.diagnoses import findings
 from figment.evaluate.evidence import logged
 from figment.evaluate.extract import asked_spec
+from figment.evaluate.scored import kept_scores
 from figment.samplers import Sampling
 from figment.serve.refusal import Refusal, invalid, missing
 from figment.serve.settings import shown, taken
@@ -149,13 +149,9 @@ class ServedRun:
             return []
         return [asdict(one) | {"text": str(one)} for one in findings(logged(self.path, read_run(self.path)), ["log"])]
 
-    def scores(self) -> dict[str, Any] | None:
-        """What `figment eval RUN --json > RUN/scores.json` found, one run's part of it; None without that file."""
-        try:
-            found = json.loads((self.path / "scores.json").read_text("utf-8"))["runs"][0]
-            return found if isinstance(found["scores"], dict) else None
-        except (OSError, ValueError, LookupError, TypeError):
-            return None
+    def scores(self) -> dict[str, Any]:
+        """What `figment eval` found of these weights, by metric."""
+        return kept_scores(self.path, self.digest)
 
 
 def read_runs(paths: Sequence[Path]) -> dict[str, ServedRun]:
@@ -172,7 +168,7 @@ def read_runs(paths: Sequence[Path]) -> dict[str, ServedRun]:
 
 
 def _served(id: str, path: Path, name: str, loaded: LoadedModel) -> ServedRun:
-    sampling = getattr(plugins.load("families", loaded.family), "Sampling", None)
+    sampling = loaded.sampling_type
     if not isinstance(loaded.model, Generates | Denoises | Maps):
         raise ConfigError(f"{path}: a '{loaded.family}' draws no pictures; serve a run of a family that generates")
     return ServedRun(
@@ -185,7 +181,7 @@ def _served(id: str, path: Path, name: str, loaded: LoadedModel) -> ServedRun:
         asked=asked_spec(loaded),
         sampling=loaded.sampling or (sampling() if sampling else None),
         capabilities=capabilities(loaded.model),
-        edits=tuple(edit for edit in plugins.names("edits") if edits.fits(edit, loaded.model)),
+        edits=tuple(edit for edit in plugins.names("edits") if edits.fits(edit, loaded.model, loaded.spec)),
     )
 
 
@@ -215,14 +211,14 @@ def leaderboard(runs: Mapping[str, ServedRun]) -> dict[str, Any]:
     """The served runs in order of each score that they have in common, as `figment compare` ranks them."""
     from figment.evaluate.ranking import entries_of, ranked
 
-    known = [(run, run.scores()) for run in runs.values()]
-    answers = [scores | {"run": run.name} for run, scores in known if scores and scores["scores"]]
+    known = [{"run": run.name, "family": run.family, "scores": run.scores()} for run in runs.values()]
+    answers = [answer for answer in known if answer["scores"]]
     if not answers:
         return {"leaderboard": {}, "higher_is_better": {}, "refused": {}}
     try:
         order, columns = ranked(entries_of(answers, [answer["run"] for answer in answers]))
     except (KeyError, TypeError, ValueError):
-        raise invalid("a scores.json is no answer of 'figment eval --json'") from None
+        raise invalid("a scores.json is not of this figment; score the run again") from None
     ids = {run.name: run.id for run in runs.values()}
     board: dict[str, Any] = {}
     for column in (one for one in columns if not one.refusal):

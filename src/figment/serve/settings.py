@@ -46,6 +46,8 @@ def taken(kind: type | None, given: Mapping[str, Any], base: Any = None, param: 
         if given:
             raise invalid(f"{param}: there is nothing to set here", param)
         return None
+    if base is not None and not given:
+        return base
     hints = typing.get_type_hints(kind)
     known = [field.name for field in _open(kind, hints)]
     for name, value in given.items():

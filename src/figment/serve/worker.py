@@ -20,13 +20,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from figment.core import plugins
 from figment.core.checkpoint import LoadedModel, load_model
 from figment.core.config import from_json
-from figment.core.errors import CapabilityError, ConfigError
+from figment.core.errors import CapabilityError, ConfigError, is_out_of_memory
 from figment.core.images import encode_png, to_uint8
 from figment.serve.changing import change
 from figment.serve.drawing import as_seen, draw
@@ -73,11 +71,13 @@ class Worker:
             self.tell({"kind": "failed", "code": "cancelled", "message": "called off"})
         except (ConfigError, CapabilityError) as error:
             self.tell({"kind": "failed", "code": "cannot", "message": " ".join(str(error).split())})
-        except (MemoryError, torch.OutOfMemoryError):
-            self.tell({"kind": "failed", "code": "cannot", "message": "not enough memory; ask for fewer or smaller"})
         except (EOFError, OSError):
             raise
-        except Exception:
+        except Exception as error:
+            if is_out_of_memory(error):
+                told = "not enough memory; ask for fewer or smaller"
+                self.tell({"kind": "failed", "code": "cannot", "message": told})
+                return
             traceback.print_exc(file=sys.stderr)
             self.tell({"kind": "failed", "code": "internal", "message": "a bug of figment's"})
 
@@ -137,5 +137,5 @@ class Onlooker:
 
 def _settings(loaded: LoadedModel, values: dict[str, Any] | None) -> Any:
     """The family's settings as the other process checked them."""
-    sampling = getattr(plugins.load("families", loaded.family), "Sampling", None)
+    sampling = loaded.sampling_type
     return None if sampling is None or values is None else from_json(sampling, values, "settings")

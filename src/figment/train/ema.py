@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import nn
 
+from figment.core import ranks
+
 
 class Ema:
     """Exponential moving average of a model's weights and statistics, measured in images.
@@ -30,6 +32,7 @@ def move(average: nn.Module, model: nn.Module, keep: float) -> None:
     """average <- keep * average + (1 - keep) * model, weights and statistics; what counts, such as steps, is copied."""
     mine, theirs = average.state_dict(), model.state_dict()
     moving = [name for name, tensor in mine.items() if tensor.is_floating_point()]
-    torch._foreach_lerp_([mine[name] for name in moving], [theirs[name] for name in moving], 1 - keep)
+    own = [ranks.own(mine[name]) for name in moving]
+    torch._foreach_lerp_(own, [ranks.own(theirs[name]) for name in moving], 1 - keep)
     for name in mine.keys() - set(moving):
         mine[name].copy_(theirs[name])

@@ -36,11 +36,16 @@ from figment.core.types import Batch
 from figment.data.batches import Batches
 from figment.data.store import Store
 from figment.train import posthoc
+from figment.train.accountant import spent_epsilon
 from figment.train.autotune import choose_engine
 from figment.train.course import Course
+from figment.train.gradients import Whole
 from figment.train.pace import STEPS, Pace, seconds_a_step, seconds_of
+from figment.train.private import PoissonBatches, Private, keep_secret, secret_of, with_noise
+from figment.train.room import fitted, in_more_slices
 from figment.train.run import RunConfig, refuse_idle_settings, remove_run, write_run
 from figment.train.runlog import RunLog
+from figment.train.shard import kept_state, refuse_phases
 from figment.train.slices import slices_for
 from figment.train.trainer import Report, Trainer
 from figment.train.watch import held_out_batches, held_out_loss, sample_grid
@@ -91,15 +96,15 @@ def fit(
     """
     fitting = _Fitting(folder, run, store, warn, scorer, fresh)
     with contextlib.closing(fitting), fitting.trainer.engine.threading():
-        for report in () if fitting.done else fitting.trainer.run(fitting.batches.at):
+        for report in () if fitting.done else fitting.steps():
             fitting.after_step(report)
             yield report
             if fitting.done:
                 break
             if ranks.is_any(stopping()):
-                ranks.decided(fitting.save)
+                fitting.save()
                 raise KeyboardInterrupt("everything is saved")
-        ranks.decided(fitting.finish)
+        fitting.finish()
 
 
 class _Fitting:
@@ -118,12 +123,16 @@ class _Fitting:
         assert scorer or not run.train.score_every
         self.scorer = scorer
         refuse_idle_settings(run, lambda: build_objective(run).has_validation)
+        if run.train.shard:
+            refuse_phases(run.family, build_objective(run))
         self.batches = ranks.after_first(
             lambda: Batches(store, "train", run.train.batch_size, seed=run.seed, augment=run.train.augment)
         )
         self.validation = held_out_batches(store, run.train)
         self.run = run = self._complete(run)
-        self.trainer = _trainer(run, run.steps)
+        self.secret = secret = secret_of(folder, fresh=fresh) if run.noise else b""
+        self.batch_at = PoissonBatches(self.batches, secret).at if secret else self.batches.at
+        self.trainer = _trainer(run, run.steps, secret)
         self.course = Course("score" if run.train.score_every else "loss")
         if fresh or not self._resume():
             self._start()
@@ -132,8 +141,29 @@ class _Fitting:
         if ranks.is_first():
             if fresh:
                 remove_run(folder)
+            if secret:
+                keep_secret(folder, secret)
             write_run(folder, run)
             self.log = RunLog(folder, self.trainer.step, tensorboard=run.train.tensorboard)
+
+    def steps(self) -> Iterator[Report]:
+        """The trainer's steps; where memory is too short for the first one, it is begun again in more slices."""
+        while True:
+            try:
+                yield from self.trainer.run(self.batch_at)
+                return
+            except Exception as error:
+                if self.trainer.step:  # the number of slices belongs to the run, whose results depend on it
+                    raise
+                self.run = run = in_more_slices(self.run, error)
+            self.warn(
+                f"memory is too short for a step at once: it is computed in {run.slices} slices, now and for good, "
+                f"as with --train.slices {run.slices}"
+            )
+            del self.trainer  # before another one takes its place in memory
+            self.trainer = _trainer(run, run.steps, self.secret)
+            self._start()
+            write_run(self.folder, run)
 
     def close(self) -> None:
         if self.log:
@@ -148,12 +178,14 @@ class _Fitting:
         """The run with its slices counted, its engine measured, its steps and the distance of its scores fixed."""
         started = time.perf_counter()
         run = replace(run, slices=slices_for(run.train, run.slices))
+        if run.train.privacy.epsilon and not run.noise:
+            run = with_noise(run, begun_objective(run), self.batches)
         if run.engine is None:
             run = replace(run, engine=ranks.decided(lambda: engine_for(run, self.batches)))
         if run.steps and (run.score_every or not run.train.score_every):
             return run
         score = self._score if run.train.score_every else None
-        pace = measured_pace(run, self.batches, self.validation, score)
+        run, pace = fitted(run, lambda run: measured_pace(run, self.batches, self.validation, score))
         return ranks.decided(lambda: pace.fixed(run, time.perf_counter() - started))
 
     def _resume(self) -> bool:
@@ -196,15 +228,19 @@ class _Fitting:
             values = dict(report.values) | {"lr": report.lr, "seconds": report.seconds}
             self._note("train", step, seen_images=report.seen_images, **values)
         if train.validate_every and (step % train.validate_every == 0 or last):
-            self._observe(held_out_loss(self.trainer, self.validation), report)
+            with self.trainer.whole():
+                loss = held_out_loss(self.trainer, self.validation)
+            self._observe(loss, report)
         if train.score_every and (step % self.run.score_every == 0 or last):
-            scores = self._score(self.trainer)
+            with self.trainer.whole():
+                scores = self._score(self.trainer)
             self._note("score", step, seen_images=report.seen_images, **scores)
             decisive = next(iter(scores.values()))
             higher_is_better = plugins.constant("metrics", train.score_by[0], "HIGHER_IS_BETTER")
             self.course.scored(step, -decisive if higher_is_better else decisive)
         if train.sample_every and (step % train.sample_every == 0 or last):
-            picture = sample_grid(self.trainer, self.run.spec, self.validation)
+            with self.trainer.whole():
+                picture = sample_grid(self.trainer, self.run.spec, self.validation)
             if picture and ranks.is_first():
                 path = self.folder / "samples" / f"{step:08d}.png"
                 path.parent.mkdir(exist_ok=True)
@@ -219,12 +255,10 @@ class _Fitting:
         """Write a checkpoint of this moment, and drop the ones no longer needed."""
         parts, facts = self.trainer.state()
         self._save_in(self.checkpoints, parts, facts | {"course": self.course.state})
-        if ranks.is_first():
-            self._prune()
+        ranks.decided(self._prune)
 
     def _save_in(self, folder: Path, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
-        if ranks.is_first():
-            write_checkpoint(folder, self.trainer.step, parts, facts)
+        ranks.decided(lambda: write_checkpoint(folder, self.trainer.step, parts, facts))
 
     def _note(self, kind: str, step: int, **values: Any) -> None:
         if self.log:
@@ -258,19 +292,33 @@ class _Fitting:
 
     def finish(self) -> None:
         """Write the shippable model: the averaged weights of the last step, or of the best where that was asked for."""
+        tensors = kept_state(self.trainer.model)
+        ranks.decided(lambda: self._ship(tensors))
+
+    def _ship(self, tensors: Mapping[str, Tensor]) -> None:
         self._prune()  # a kill may have come between the last checkpoint and this
-        model, facts = self.trainer.model, {"step": self.trainer.step, "seen_images": self.trainer.seen_images}
-        tensors = model.state_dict()
+        facts: dict[str, Any] = {"step": self.trainer.step, "seen_images": self.trainer.seen_images}
         best = self._best()
         if best:
             part = "average" if self.run.train.ema_half_life else "objective"
-            tensors = {name.removeprefix("model."): tensor for name, tensor in best.read(part).items()}
-            tensors = {name: tensors[name] for name in model.state_dict()}
+            found = {name.removeprefix("model."): tensor for name, tensor in best.read(part).items()}
+            tensors = {name: found[name] for name in tensors}
             facts = {"step": best.step, "seen_images": best.facts["seen_images"]}
         facts |= {"data": to_json(self.run.data)}
+        if self.run.noise:  # a digest of all pictures would tell whether one was among them
+            facts["data"] = {"path": self.run.data.path}
         if self._is_written(facts):
             return  # and maybe tuned since
+        if self.run.noise:
+            facts["privacy"] = self._privacy()
         write_model(self.folder / "model", tensors, self.run.family, self.run.settings, self.run.spec, facts)
+
+    def _privacy(self) -> dict[str, Any]:
+        """What the run has given away: of all steps taken, whichever of them is shipped."""
+        privacy, rate = self.run.train.privacy, self.run.train.batch_size / len(self.batches)
+        epsilon = spent_epsilon(self.run.noise, privacy.delta, rate, self.trainer.step)
+        told = {"epsilon": epsilon, "delta": privacy.delta, "clip": privacy.clip, "noise": self.run.noise}
+        return told | {"sampling_rate": rate, "steps": self.trainer.step, "accountant": "PRV, Opacus"}
 
     def _is_written(self, facts: Mapping[str, Any]) -> bool:
         """Whether the model in the folder is the one with these facts, and whole."""
@@ -304,17 +352,20 @@ def measured_pace(
     """How long a step takes, and the work around it: timed on a trainer that is thrown away."""
     trial, train = _trainer(run, STEPS), run.train
     with trial.engine.threading():
-        return Pace(
-            step=seconds_a_step(trial, batches),
-            validation=seconds_of(lambda: held_out_loss(trial, validation)) if train.validate_every else 0.0,
-            samples=seconds_of(lambda: sample_grid(trial, run.spec, validation)) if train.sample_every else 0.0,
-            score=seconds_of(lambda: score(trial)) if score else 0.0,
-        )
+        step = seconds_a_step(trial, batches)
+        with trial.whole():
+            return Pace(
+                step,
+                validation=seconds_of(lambda: held_out_loss(trial, validation)) if train.validate_every else 0.0,
+                samples=seconds_of(lambda: sample_grid(trial, run.spec, validation)) if train.sample_every else 0.0,
+                score=seconds_of(lambda: score(trial)) if score else 0.0,
+            )
 
 
-def _trainer(run: RunConfig, steps: int) -> Trainer:
-    train = replace(run.train, slices=run.slices)
-    return Trainer(build_objective(run), train, steps=steps, seed=run.seed, engine=run.engine or Engine())
+def _trainer(run: RunConfig, steps: int, secret: bytes = b"") -> Trainer:
+    train, objective = replace(run.train, slices=run.slices), build_objective(run)
+    gradients = Private(objective, train, run.noise, secret) if train.privacy.epsilon else Whole()
+    return Trainer(objective, train, steps=steps, seed=run.seed, engine=run.engine or Engine(), gradients=gradients)
 
 
 def _refuse_strangers(run: RunConfig) -> None:

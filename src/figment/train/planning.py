@@ -11,11 +11,12 @@ import torch
 
 from figment.core import plugins
 from figment.core.errors import ConfigError
-from figment.core.types import Batch, Generates, ImageSpec
+from figment.core.types import Generates, ImageSpec
 from figment.data.batches import Batches
 from figment.data.store import Store
 from figment.train.fit import build_objective, engine_for, measured_pace
 from figment.train.pace import Pace
+from figment.train.room import fitted
 from figment.train.run import RunConfig
 from figment.train.watch import SAMPLES, held_out_batches
 
@@ -98,7 +99,8 @@ def forecast(run: RunConfig, store: Store) -> Forecast:
     train = run.train
     batches = Batches(store, "train", train.batch_size, seed=run.seed, augment=train.augment)
     run = replace(run, engine=engine_for(run, batches), slices=train.slices)
-    run, pace = _fitted(run, batches, held_out_batches(store, train))
+    validation = held_out_batches(store, train)
+    run, pace = fitted(run, lambda run: measured_pace(run, batches, validation))
     run = pace.fixed(run, 0.0)
     images = run.steps * train.batch_size
     draws = train.sample_every and isinstance(build_objective(run).model, Generates)
@@ -110,21 +112,6 @@ def forecast(run: RunConfig, store: Store) -> Forecast:
         epochs=images / len(batches),
         picture=pace.samples / SAMPLES if draws else None,
     )
-
-
-def _fitted(run: RunConfig, batches: Batches, validation: list[Batch]) -> tuple[RunConfig, Pace]:
-    """The run in as few slices as the accelerator's memory allows, and its pace.
-
-    Raises ConfigError where not even one picture fits.
-    """
-    while True:
-        try:
-            return run, measured_pace(run, batches, validation)
-        except torch.OutOfMemoryError:
-            if 2 * run.slices > run.train.batch_size:
-                raise ConfigError("one picture is too much for this accelerator; give a smaller --scale") from None
-        torch.cuda.empty_cache()
-        run = replace(run, slices=2 * run.slices)
 
 
 def _most_memory() -> int:

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from figment.core import plugins
-from figment.core.config import TrainConfig, from_json, read_json, to_json, write_json
+from figment.core.config import STAMP, TrainConfig, from_json, read_json, stamped, to_json, unstamped, write_json
 from figment.core.engine import Engine
 from figment.core.errors import CheckpointError, ConfigError
 from figment.core.types import ImageSpec
@@ -18,10 +18,12 @@ from figment.version import VERSION
 
 FORMAT = 1
 
-# Settings that change what is written down, not what is learnt.
-MAY_CHANGE = {"log_every", "save_every", "sample_every", "tensorboard"}
+# Settings that change what is written down, or where it is computed, not what is learnt.
+MAY_CHANGE = {"log_every", "save_every", "sample_every", "tensorboard", "shard"}
 
 _UNPINNED = dict.fromkeys(MAY_CHANGE)
+
+SECRET = "privacy.key"  # what the noise of a private run is drawn from
 
 # What a kill may leave in a folder before it is a run: the config under the name that it is first written under.
 LEFTOVERS = {"config.json.tmp"}
@@ -55,6 +57,8 @@ class RunConfig:
     """Steps between scores, as far apart as their share of the time demands; 0: not yet measured, or none asked for."""
     slices: int = 0
     """Slices of a step, a multiple of the ranks that the run began on; 0: not yet known."""
+    noise: float = 0.0
+    """Standard deviation of a private run's noise, in clipping norms; 0: not yet known, or not private."""
     start: str = ""
     """Run whose weights this one starts from."""
     figment: str = VERSION
@@ -70,21 +74,28 @@ def read_run(folder: Path) -> RunConfig:
 
     Raises CheckpointError where it is no run, or one of another version.
     """
-    values = read_json(folder / "config.json")
-    if not isinstance(values, dict) or "family" not in values:
+    path = folder / "config.json"
+    stored = read_json(path)
+    if not isinstance(stored, dict) or "family" not in stored:
         raise CheckpointError(f"{folder}: is not a figment run; give the --out folder of 'figment train'")
+    values = {name: value for name, value in stored.items() if name not in ("settings", STAMP)}
     if values.get("format") != FORMAT:
         raise CheckpointError(f"{folder}: format {values.get('format')}, this figment reads {FORMAT}; upgrade figment")
     try:
-        family, settings = plugins.load("families", values["family"]), values.pop("settings", None)
+        family = plugins.load("families", str(values["family"]))
     except ConfigError as error:
-        raise CheckpointError(f"{folder / 'config.json'}: {error}") from None
-    run = from_json(RunConfig, values | {"settings": None}, str(folder / "config.json"))
-    return replace(run, settings=from_json(family.Config, settings or {}, f"{folder / 'config.json'}: settings"))
+        raise CheckpointError(f"{path}: {error}") from None
+    try:
+        run = from_json(RunConfig, values | {"settings": None}, str(path))
+        settings = from_json(family.Config, stored.get("settings") or {}, f"{path}: settings")
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: damaged ({error})") from None
+    unstamped(path, stored)
+    return replace(run, settings=settings)
 
 
 def write_run(folder: Path, run: RunConfig) -> None:
-    write_json(folder / "config.json", to_json(run))
+    write_json(folder / "config.json", stamped(to_json(run)))
 
 
 def open_run(folder: Path, asked: RunConfig, *, fresh: bool = False) -> RunConfig:
@@ -152,7 +163,7 @@ def remove_run(folder: Path) -> None:
             pass
         except OSError as error:  # which names the file alone, not where it lies
             raise OSError(error.errno, error.strerror, str(folder / name)) from None
-    for name in ("log.jsonl", "report.html"):
+    for name in ("log.jsonl", "report.html", SECRET):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -173,7 +184,8 @@ def _refuse_changes(folder: Path, asked: RunConfig, stored: RunConfig) -> None:
     if asked.family == stored.family:
         changes += _differences("--family", *(_asked_settings(run.settings) for run in (asked, stored)))
     changes += _differences("--train", *({**asdict(run.train), **_UNPINNED} for run in (asked, stored)))
-    if asked.steps and asked.steps < stored.steps:
+    is_less, is_more = 0 < asked.steps < stored.steps, asked.steps > stored.steps
+    if is_less or (is_more and stored.noise):  # noise was chosen for so many steps
         changes.append(("--steps", asked.steps, stored.steps))
     elif not asked.steps and asked.minutes != stored.minutes:
         minutes = ("--minutes", f"{asked.minutes:g}", f"{stored.minutes:g}")

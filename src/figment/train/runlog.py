@@ -41,15 +41,17 @@ class RunLog:
 
 
 def read_log(folder: Path) -> Iterator[dict[str, Any]]:
-    """The events of a run so far; a last line that a kill cut short is left out."""
+    """The events of a run so far; a line that a kill cut short or a disk damaged is left out."""
     path = folder / "log.jsonl"
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            yield json.loads(line)
-        except ValueError:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(event, dict) and isinstance(event.get("step"), int) and isinstance(event.get("kind"), str):
+            yield event
 
 
 def _tensorboard(folder: Path, resume_step: int) -> Any:

@@ -125,10 +125,13 @@ def _write(buffers: Sequence[Tensor], values: Sequence[Tensor]) -> None:
 def add_up(parameters: Sequence[nn.Parameter], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Make the parameters' gradients those of all ranks; returns the values of all ranks, added up.
 
+    Gradients whose rows the ranks share are so already.
+
     A weight that no rank's loss depends on stays without a gradient: zeros would be momentum to an optimizer.
     """
     if not ranks.are_several():
         return dict(values)
+    parameters = [parameter for parameter in parameters if not hasattr(parameter, "full_tensor")]
     sums = torch.stack(list(values.values()))
     used = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=sums.dtype, device=sums.device)
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]

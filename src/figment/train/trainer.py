@@ -6,6 +6,7 @@ body of the caller's `for` loop.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,15 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from figment.core import ranks
 from figment.core.config import TrainConfig
 from figment.core.engine import Engine, seed_slice
 from figment.core.errors import CheckpointError, NumericsError
 from figment.core.objective import Objective
 from figment.core.types import Phase
 from figment.train.ema import Ema
+from figment.train.gradients import Gradients, Whole, total
 from figment.train.optimizers import make_optimizer
 from figment.train.posthoc import WIDTHS, PowerEma, part_name
 from figment.train.schedule import Plateau, lr_factor
+from figment.train.shard import Sharded, kept_state, load
 from figment.train.slices import Rows, Slice, State, add_up, own_slices
 
 
@@ -45,9 +49,16 @@ class Trainer:
     """
 
     def __init__(
-        self, objective: Objective, config: TrainConfig, *, steps: int, seed: int = 0, engine: Engine = Engine()
+        self,
+        objective: Objective,
+        config: TrainConfig,
+        *,
+        steps: int,
+        seed: int = 0,
+        engine: Engine = Engine(),
+        gradients: Gradients = Whole(),
     ):
-        self.objective, self.config, self.engine = objective, config, engine
+        self.objective, self.config, self.engine, self.gradients = objective, config, engine, gradients
         self.steps, self.seed, self.step, self.seen_images = steps, seed, 0, 0
         engine.place(objective)
         self.phases = objective.phases()
@@ -55,9 +66,14 @@ class Trainer:
         self.ema = Ema(objective.model, config.ema_half_life)
         widths = WIDTHS if config.ema_snapshots else ()
         self.power_averages = {part_name(width): PowerEma(objective.model, width) for width in widths}
-        self.parameters = {phase.updates: _parameters(objective, phase.updates) for phase in self.phases}
+        self._find_parameters()
+
+    def _find_parameters(self) -> None:
+        self.parameters = {phase.updates: _parameters(self.objective, phase.updates) for phase in self.phases}
         self.optimizers = {
-            phase.updates: make_optimizer(self.parameters[phase.updates], config, phase.optimizer, engine.device)
+            phase.updates: make_optimizer(
+                self.parameters[phase.updates], self.config, phase.optimizer, self.engine.device
+            )
             for phase in reversed(self.phases)  # where phases share an optimizer, the first one's settings hold
         }
 
@@ -68,6 +84,8 @@ class Trainer:
 
     def run(self, batch_at: Callable[[int], Rows]) -> Iterator[Report]:
         """Train from the current step to the last; `batch_at(step)` gives the batch of a step, whole on every rank."""
+        if self.config.shard and ranks.are_several() and not isinstance(self.gradients, Sharded):
+            self._shard()
         while self.step < self.steps:
             started = time.perf_counter()
             batch = batch_at(self.step)
@@ -79,12 +97,25 @@ class Trainer:
                 if self.step % phase.every == 0:
                     values |= self._take(phase, index, parts, factor)
             self.step += 1
-            self.seen_images += len(batch)
-            self.ema.update(self.objective.model, self.seen_images, len(batch))
+            images = self.gradients.count(batch)
+            self.seen_images += images
+            self.ema.update(self.objective.model, self.seen_images, images)
             for average in self.power_averages.values():
                 average.update(self.objective.model, self.step)
             seconds = time.perf_counter() - started
             yield Report(self.step, self.seen_images, values, self.config.lr * factor, seconds)
+
+    def _shard(self) -> None:
+        """Keep a part of everything from now on: only now, when weights and moments are what training begins with."""
+        parts, facts = self.state()
+        averages = (self.ema, *self.power_averages.values())
+        self.gradients = Sharded(self.objective, [average.model for average in averages])
+        self._find_parameters()
+        self.load_state(self.step, parts, facts)
+
+    def whole(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, all weights are whole, so that the model can be looked at."""
+        return self.gradients.whole() if isinstance(self.gradients, Sharded) else contextlib.nullcontext()
 
     def _take(self, phase: Phase, index: int, parts: list[Slice], lr_factor: float) -> dict[str, float]:
         """One phase: gradients of every slice, of all ranks, summed, then one optimizer step."""
@@ -98,17 +129,16 @@ class Trainer:
         state = State(self.objective)
         for part in parts:
             seed_slice(self.seed, self.step * len(self.phases) + index, part.number)
-            with state.of(part), self.engine.arithmetic():
-                loss = phase.loss(part.batch)
-            total = torch.stack([term.float() for term in loss.terms.values()]).sum()
-            (total * (part.share * phase.gain)).backward()
+            with state.of(part):
+                loss = self.gradients.add(phase, part, self.engine)
             stats = loss.stats
-            for name, value in {**loss.terms, "loss": total, **loss.stats}.items():
+            for name, value in {**loss.terms, "loss": total(loss), **loss.stats}.items():
                 sums[name] = sums.get(name, 0) + value.detach().float() * part.share
         state.settle()
         sums = add_up(parameters, sums)
+        self.gradients.settle(parameters, self.step)
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        norm = ranks.full(nn.utils.get_total_norm(gradients))
         sums["gradient_norm"] = norm
         values = {f"{phase.name}/{name}": float(value) for name, value in sums.items()}
         self._refuse_nonfinite({name: value for name, value in values.items() if name.partition("/")[2] not in stats})
@@ -133,16 +163,19 @@ class Trainer:
                 )
 
     def state(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-        """All that later steps depend on: (parts of tensors by name, JSON facts). The inverse is `load_state`."""
+        """All that later steps depend on: (parts of tensors by name, JSON facts). The inverse is `load_state`.
+
+        All ranks ask for it together; of weights that they share only the first one has the tensors.
+        """
         moments: dict[str, Tensor] = {}
         for number, optimizer in enumerate(self.optimizers.values()):
             for index, state in optimizer.state_dict()["state"].items():
                 for name, value in state.items():
                     if value is not None:  # SGD without momentum stores None
-                        moments[f"{number}.{index}.{name}"] = torch.as_tensor(value)
+                        moments[f"{number}.{index}.{name}"] = ranks.kept(torch.as_tensor(value))
         parts = {
-            "objective": self.objective.state_dict(),
-            "average": self.ema.model.state_dict(),
+            "objective": kept_state(self.objective),
+            "average": kept_state(self.ema.model),
             "optimizers": moments,
             **self.averages(),
         }
@@ -150,7 +183,7 @@ class Trainer:
 
     def averages(self) -> dict[str, dict[str, Tensor]]:
         """What a snapshot holds: the power-function averages by name; empty where none were asked for."""
-        return {name: average.model.state_dict() for name, average in self.power_averages.items()}
+        return {name: kept_state(average.model) for name, average in self.power_averages.items()}
 
     def load_state(self, step: int, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
         """Go on from `state()` as it was after `step` steps.
@@ -158,10 +191,10 @@ class Trainer:
         Raises CheckpointError where the tensors do not fit the objective.
         """
         try:
-            self.objective.load_state_dict(parts["objective"])
-            self.ema.model.load_state_dict(parts["average"])
+            load(self.objective, parts["objective"])
+            load(self.ema.model, parts["average"])
             for name, average in self.power_averages.items():
-                average.model.load_state_dict(parts[name])
+                load(average.model, parts[name])
         except RuntimeError as error:
             raise CheckpointError(f"the checkpoint of step {step} does not fit this family: {error}") from None
         for number, optimizer in enumerate(self.optimizers.values()):
@@ -181,7 +214,9 @@ def _laid_out_as(parameter: Tensor, moment: Tensor) -> Tensor:
 
     Files hold tensors in plain order, channels_last weights are in another.
     """
-    return torch.empty_like(parameter).copy_(moment) if moment.shape == parameter.shape else moment
+    if moment.shape != parameter.shape:
+        return moment
+    return torch.empty_like(parameter).copy_(ranks.cut_like(moment, parameter))
 
 
 def _parameters(objective: Objective, updates: tuple[str, ...]) -> list[nn.Parameter]:

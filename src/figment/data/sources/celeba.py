@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
 from figment.data import zips
+from figment.data.files import read_file
+from figment.data.headers import Unreadable
 from figment.data.layout import is_picture, natural
 
 _SPLITS = {"0": "train", "1": "val", "2": "test"}
@@ -40,7 +42,7 @@ def records(config: Config) -> Iterator[Record | Rejected]:
     """
     root = Path(config.argument)
     names, attributes = _attributes(root)
-    partition = dict(row[:2] for row in _rows(root, "list_eval_partition") or ())
+    partition = {row[0]: row[-1] for row in _rows(root, "list_eval_partition") or ()}
     for name, content in _pictures(root):
         if isinstance(content, Rejected):
             yield content
@@ -55,7 +57,8 @@ def records(config: Config) -> Iterator[Record | Rejected]:
 
 def _rows(root: Path, name: str) -> list[list[str]] | None:
     """The cells of a list, line by line, from its .txt or .csv; None where there is neither."""
-    file = next((file for end in (".txt", ".csv") for file in sorted(root.rglob(name + end))), None)
+    found = (file for end in (".txt", ".csv") for file in sorted(root.rglob(name + end)) if file.is_file())
+    file = next(found, None)
     if file is None:
         return None
     text = file.read_text(encoding="utf-8", errors="replace")
@@ -67,7 +70,7 @@ def _attributes(root: Path) -> tuple[list[str], dict[str, list[float]]]:
     rows = _rows(root, "list_attr_celeba")
     if not rows:
         raise DataError(f"{root}: no list_attr_celeba.txt in it; fetch it from the CelebA site")
-    if len(rows[0]) == 1:  # the .txt begins with the number of pictures
+    if len(rows) > 1 and len(rows[0]) == 1:  # the .txt begins with the number of pictures
         rows = rows[1:]
     names = [name for name in rows[0] if name != "image_id"]
     values = {row[0]: [float(cell == "1") for cell in row[1:]] for row in rows[1:]}
@@ -85,7 +88,7 @@ def _pictures(root: Path) -> Iterator[tuple[str, bytes | Rejected]]:
             if is_picture((file.name,)):
                 yield file.name, _read(file)
         return
-    archive = next(iter(sorted(root.rglob("img_align_celeba.zip"))), None)
+    archive = next((file for file in sorted(root.rglob("img_align_celeba.zip")) if file.is_file()), None)
     if archive is None:
         raise DataError(
             f"{root}: no img_align_celeba in it, neither a folder nor a .zip; fetch it from the CelebA site"
@@ -104,6 +107,6 @@ def _holds_pictures(folder: Path) -> bool:
 
 def _read(file: Path) -> bytes | Rejected:
     try:
-        return file.read_bytes()
-    except OSError as error:
-        return Rejected(file.name, "celeba", f"cannot be read: {error.strerror}")
+        return read_file(file)
+    except Unreadable as reason:
+        return Rejected(file.name, "celeba", str(reason))

@@ -7,6 +7,7 @@ bytes, numbers, texts, lists, dicts, and a stand-in for an array (`figment.data.
 
 from __future__ import annotations
 
+import lzma
 import re
 import tarfile
 import zlib
@@ -93,7 +94,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
                 member = archive.extractfile(members[name])
                 assert member is not None  # only links have none
                 yield name, member.read()
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
         raise DataError(
             f"{path}: cannot be read ({one_line(error)}); give the folder of the batches or the .tar.gz"
         ) from None

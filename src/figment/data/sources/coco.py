@@ -20,6 +20,7 @@ import numpy as np
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
 from figment.data.decoding import decode
+from figment.data.files import read_file
 from figment.data.headers import Unreadable, one_line
 from figment.data.layout import SPLITS, natural
 
@@ -51,9 +52,9 @@ def records(config: Config) -> Iterator[Record | Rejected]:
         for number, image in images.items():
             key = f"{name}/{image['file_name']}"
             try:
-                content = (root / name / str(image["file_name"])).read_bytes()
-            except OSError as error:
-                yield Rejected(key, "coco", f"cannot be read: {one_line(error)}")
+                content = read_file(root / name / str(image["file_name"]))
+            except Unreadable as reason:
+                yield Rejected(key, "coco", str(reason))
                 continue
             licence = {"licence": image["licence"]} if image["licence"] else {}
             photograph = _photograph(key, content, objects[number], categories, split, licence)
@@ -65,7 +66,8 @@ def records(config: Config) -> Iterator[Record | Rejected]:
 
 def _sets(root: Path) -> list[str]:
     """train2017, val2017, ...: those that have annotations."""
-    files = [*root.glob("annotations/instances_*.json"), *root.glob("annotations/captions_*.json")]
+    named = [*root.glob("annotations/instances_*.json"), *root.glob("annotations/captions_*.json")]
+    files = [file for file in named if file.is_file()]
     if not files:
         raise DataError(
             f"{root}: no annotations/instances_*.json or captions_*.json in it; give the folder that holds them"
@@ -81,23 +83,38 @@ def _annotations(root: Path, name: str) -> tuple[dict[int, str], dict[int, dict[
     captions: dict[int, list[str]] = defaultdict(list)
     for kind in ("instances", "captions"):
         file = root / "annotations" / f"{kind}_{name}.json"
-        if not file.exists():
+        if not file.is_file():
             continue
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
             licences = {one["id"]: one.get("url", "") for one in found.get("licenses", ())}
-            categories |= {one["id"]: one["name"] for one in found.get("categories", ())}
+            categories |= {one["id"]: str(one["name"]) for one in found.get("categories", ())}
             for one in found["images"]:
                 images[one["id"]] = {"file_name": one["file_name"], "licence": licences.get(one.get("license"), "")}
             for one in found["annotations"]:
                 if kind == "captions":
                     captions[one["image_id"]].append(one["caption"].strip())
                 else:
-                    _ = categories[one["category_id"]], one["bbox"]  # a KeyError here and not later
+                    _ = categories[one["category_id"]], _box(one), _area(one)  # wrong ones are told of here, not later
                     objects[one["image_id"]].append(one)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{file}: is no list of COCO's ({one_line(error)}); fetch it again") from None
     return categories, images, objects, captions
+
+
+def _box(told: Mapping[str, Any]) -> list[float]:
+    """[x, y, width, height] in pixels.
+
+    Raises ValueError or TypeError for anything else.
+    """
+    left, top, width, height = map(float, told["bbox"])
+    if not np.isfinite([left, top, width, height]).all():
+        raise ValueError(f"a box is {told['bbox']}")
+    return [left, top, width, height]
+
+
+def _area(told: Mapping[str, Any]) -> float:
+    return float(told.get("area", 0))
 
 
 def _photograph(
@@ -113,7 +130,7 @@ def _photograph(
         {"category": categories[one["category_id"]], "box": one["bbox"], "mask": one.get("segmentation")}
         for one in objects
     ]
-    largest = max(objects, key=lambda one: one.get("area", 0), default=None)
+    largest = max(objects, key=_area, default=None)
     number = Counter(one["category"] for one in kept)
     return Record(
         image=content,
@@ -137,7 +154,7 @@ def _crops(
         return
     alone = (one for one in objects if not one.get("iscrowd"))
     for number, one in enumerate(alone, 1):
-        key, cut = f"{photograph.key}#{number}", _cut(pixels, one["bbox"])
+        key, cut = f"{photograph.key}#{number}", _cut(pixels, _box(one))
         if cut.size == 0:
             yield Rejected(key, "coco", f"its box {one['bbox']} holds no pixel")
             continue

@@ -128,11 +128,12 @@ def _read(file: Path, config: Config) -> tuple[np.ndarray, dict[str, str]]:
             scan = pydicom.dcmread(file)
             _judge(scan, config)
             frames = _frames(scan, config)
+            told = {"modality": " ".join(str(scan.get("Modality", "")).split()), "sop_class": scan.SOPClassUID.name}
     except Unreadable:
         raise
     except Exception as error:  # pydicom raises anything on damaged files
         raise Unreadable(f"damaged: {one_line(error)}") from None
-    return frames, {"modality": str(scan.get("Modality", "")), "sop_class": scan.SOPClassUID.name}
+    return frames, told
 
 
 def _judge(scan: Dataset, config: Config) -> None:

@@ -7,16 +7,15 @@ Hidden files and folders are left out; links to folders are followed, each real 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
+from figment.data.files import read_file
+from figment.data.headers import Unreadable
 from figment.data.layout import PICTURE_SUFFIXES, is_hidden, is_picture, natural, place
-
-MAX_FILE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -87,14 +86,9 @@ def _read(root: Path, file: Path) -> Record | Rejected:
     key = os.fsencode(file.as_posix()).decode("utf-8", "backslashreplace")
     split, label = place(Path(key).parts[:-1])
     try:
-        status = (root / file).stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe waits for ever, and a device may never end
-            return Rejected(key, "folder", "is no file but a pipe, a socket or a device")
-        if status.st_size > MAX_FILE_BYTES:
-            return Rejected(key, "folder", f"larger than {MAX_FILE_BYTES >> 20} MiB; scale it down first")
-        content = (root / file).read_bytes()
-    except OSError as error:
-        return Rejected(key, "folder", f"cannot be read: {error.strerror}")
+        content = read_file(root / file)
+    except Unreadable as reason:
+        return Rejected(key, "folder", str(reason))
     return Record(image=content, key=key, label=label, split=split, origin={"source": root.name, "path": key})
 
 

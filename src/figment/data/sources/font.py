@@ -159,13 +159,16 @@ def _is_colour(font: FreeTypeFont, codes: list[int]) -> bool:
 
 
 def _glyph(font: FreeTypeFont, text: str, is_colour: bool) -> Image:
-    """RGBA, cut to the ink's box, at least a pixel large."""
+    """RGBA, cut to the ink's box, at least a pixel large; of a damaged outline nothing is drawn."""
     from PIL import Image, ImageDraw
 
-    left, top, right, bottom = font.getbbox(text)
-    picture = Image.new("RGBA", (max(1, int(right - left)), max(1, int(bottom - top))))
-    pen = ImageDraw.Draw(picture)
-    pen.text((-left, -top), text, font=font, fill=(0, 0, 0, 255), embedded_color=is_colour)
+    try:
+        left, top, right, bottom = font.getbbox(text)
+        picture = Image.new("RGBA", (max(1, int(right - left)), max(1, int(bottom - top))))
+        pen = ImageDraw.Draw(picture)
+        pen.text((-left, -top), text, font=font, fill=(0, 0, 0, 255), embedded_color=is_colour)
+    except OSError:
+        return Image.new("RGBA", (1, 1))
     return picture
 
 

@@ -19,11 +19,11 @@ from figment.core.config import check_range
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
 from figment.data.decoding import decode, decode_frames, num_frames
-from figment.data.headers import Unreadable, one_line, open_picture
+from figment.data.files import read_file
+from figment.data.headers import Unreadable, open_picture
 from figment.data.layout import is_picture, natural, place
 from figment.data.pixels import to_channels
 
-MAX_FILE_BYTES = 256 * 2**20
 MAX_CLIP_BYTES = 512 * 2**20  # of decoded pixels, which are held at once
 
 
@@ -68,7 +68,7 @@ def _sequences(root: Path) -> dict[str, tuple[Path, ...]]:
     found: dict[Path, dict[str, list[Path]]] = {}
     for file in sorted(root.rglob("*"), key=lambda file: natural(file.as_posix())):
         below = file.relative_to(root)
-        if is_picture(below.parts) and file.is_file():
+        if is_picture(below.parts) and not file.is_dir():
             found.setdefault(below.parent, {}).setdefault(_without_number(file.name), []).append(file)
     sequences: dict[str, tuple[Path, ...]] = {}
     for folder, groups in found.items():
@@ -87,8 +87,8 @@ def _without_number(name: str) -> str:
 def _moves(file: Path) -> bool:
     """Whether a file has several frames; one that cannot be read does not."""
     try:
-        return num_frames(open_picture(file.read_bytes())) > 1
-    except (OSError, Unreadable):
+        return num_frames(open_picture(read_file(file))) > 1
+    except Unreadable:
         return False
 
 
@@ -127,11 +127,9 @@ def _frames(files: Sequence[Path]) -> Iterator[np.ndarray]:
     """
     for file in files:
         try:
-            if file.stat().st_size > MAX_FILE_BYTES:
-                raise Unreadable(f"{file.name} is larger than {MAX_FILE_BYTES >> 20} MiB; cut it first")
-            content = file.read_bytes()
-        except OSError as error:
-            raise Unreadable(f"{file.name} cannot be read: {one_line(error)}") from None
+            content = read_file(file)
+        except Unreadable as reason:
+            raise Unreadable(f"{file.name} {reason}") from None
         if len(files) == 1:
             yield from decode_frames(content)
         else:

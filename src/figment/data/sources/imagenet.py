@@ -16,6 +16,8 @@ from pathlib import Path
 
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
+from figment.data.files import read_file
+from figment.data.headers import Unreadable
 from figment.data.layout import PICTURE_SUFFIXES, is_hidden, natural
 
 _SYNSET = re.compile(r"n\d{8}")
@@ -84,7 +86,8 @@ def _named(root: Path, names: tuple[str, ...]) -> str:
     """The text of the first file of these names; empty where there is none."""
     for name in names:
         for file in sorted(root.rglob(name)):
-            return file.read_text(encoding="utf-8", errors="replace")
+            if file.is_file():
+                return file.read_text(encoding="utf-8", errors="replace")
     return ""
 
 
@@ -115,9 +118,9 @@ def _record(
     file: Path, key: str, split: str, synset: str, labels: Mapping[str, str], words: Mapping[str, str]
 ) -> Record | Rejected:
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        return Rejected(key, "imagenet", f"cannot be read: {error.strerror}")
+        content = read_file(file)
+    except Unreadable as reason:
+        return Rejected(key, "imagenet", str(reason))
     origin = {"source": "ImageNet", "path": key, "synset": synset, "licence": _LICENCE}
     captions = (words[synset],) if synset in words else ()
     return Record(image=content, key=key, label=labels[synset], split=split, captions=captions, origin=origin)

@@ -18,11 +18,11 @@ from typing import Any
 
 from figment.core.errors import ConfigError, DataError, did_you_mean
 from figment.core.types import Record, Rejected
-from figment.data.headers import one_line
+from figment.data.files import read_file
+from figment.data.headers import Unreadable, one_line
 from figment.data.layout import SPLITS
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
-MAX_FILE_BYTES = 256 * 2**20
 
 _PATHS = ("path", "file_name", "file", "image", "filename")
 _TEXTS = ("text", "texts")
@@ -78,7 +78,7 @@ def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 reader = csv.DictReader(file, delimiter="\t" if table.suffix.lower() == ".tsv" else ",")
                 for row in reader:
                     yield reader.line_num, {name: cell for name, cell in row.items() if name}
-    except (OSError, UnicodeError, ValueError, csv.Error) as error:
+    except (OSError, UnicodeError, ValueError, RecursionError, csv.Error) as error:
         raise DataError(f"{table}: cannot be read as a table ({one_line(error)}); give CSV or JSONL in UTF-8") from None
 
 
@@ -117,13 +117,10 @@ def _record(folder: Path, key: str, row: Mapping[str, Any], column: str) -> Reco
 def _file(folder: Path, name: str) -> bytes:
     if "://" in name:
         raise ValueError(f"{name} is a URL; fetch it first and name the file")
-    path = folder / name
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB; scale it down first")
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{name} cannot be read: {error.strerror}") from None
+        return read_file(folder / name)
+    except Unreadable as reason:
+        raise ValueError(f"{name} {reason}") from None
 
 
 def _captions(told: Mapping[str, Any]) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def _labels(images: Path) -> np.ndarray | None:
     """uint8 (N,), from the file beside the images; None where there is none."""
     name = images.name.replace("images", "labels").replace("idx3", "idx1")
     file = next(
-        (found for end in ("", ".gz") if (found := images.with_name(name.removesuffix(".gz") + end)).exists()), None
+        (found for end in ("", ".gz") if (found := images.with_name(name.removesuffix(".gz") + end)).is_file()), None
     )
     if file is None or file == images:
         return None

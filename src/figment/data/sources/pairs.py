@@ -13,7 +13,8 @@ from pathlib import Path
 
 from figment.core.errors import ConfigError, DataError, did_you_mean
 from figment.core.types import Record, Rejected
-from figment.data.headers import one_line
+from figment.data.files import read_file
+from figment.data.headers import Unreadable
 from figment.data.layout import is_hidden, is_picture, natural, place
 
 
@@ -66,7 +67,7 @@ def _two(root: Path, given: str) -> tuple[Path, Path]:
 def _files(folder: Path) -> dict[str, Path]:
     """Path within the folder, without its ending -> the file."""
     files = (
-        file for file in sorted(folder.rglob("*")) if file.is_file() and is_picture(file.relative_to(folder).parts)
+        file for file in sorted(folder.rglob("*")) if not file.is_dir() and is_picture(file.relative_to(folder).parts)
     )
     return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
 
@@ -77,8 +78,8 @@ def _record(root: Path, name: str, picture: Path | None, condition: Path | None)
         return Rejected(key, "pairs", "has no other half of the same name")
     split, label = place(Path(name).parts[:-1])
     try:
-        image, pair = picture.read_bytes(), condition.read_bytes()
-    except OSError as error:
-        return Rejected(key, "pairs", f"cannot be read: {one_line(error)}")
+        image, pair = read_file(picture), read_file(condition)
+    except Unreadable as reason:
+        return Rejected(key, "pairs", str(reason))
     origin = {"source": root.name, "path": key, "pair": condition.relative_to(root).as_posix()}
     return Record(image=image, key=key, label=label, split=split, pair=pair, origin=origin)

@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from figment.core.errors import ConfigError, DataError, MissingExtra
 from figment.core.types import Record, Rejected
+from figment.data.headers import one_line
 from figment.data.layout import SPLITS, natural
 
 SUFFIXES = (".parquet",)
@@ -51,7 +53,7 @@ def records(config: Config) -> Iterator[Record | Rejected]:
             names = _class_names(file.schema_arrow.metadata or {}, columns.get("label"))
             split = next((SPLITS[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in SPLITS), None)
             number = 0
-            for batch in file.iter_batches(batch_size=ROWS, columns=list(columns.values())):
+            for batch in _batches(path, file, list(columns.values())):
                 for row in batch.to_pylist():
                     told = {what: row[column] for what, column in columns.items() if row[column] is not None}
                     yield _record(path, f"{path.stem}/{number:06d}", told, names, split)
@@ -68,7 +70,8 @@ def count(config: Config) -> int:
 
 
 def _files(path: Path) -> list[Path]:
-    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"), key=lambda file: natural(file.as_posix()))
+    found = (file for file in path.rglob("*.parquet") if file.is_file())
+    files = [path] if path.is_file() else sorted(found, key=lambda file: natural(file.as_posix()))
     if not files:
         raise DataError(f"{path}: no .parquet files in it; give a file or a folder of them")
     return files
@@ -76,15 +79,28 @@ def _files(path: Path) -> list[Path]:
 
 def _open(path: Path) -> Any:
     """The file, to be closed."""
+    with _damage(path):
+        from pyarrow.parquet import ParquetFile
+
+        return ParquetFile(path)
+
+
+def _batches(path: Path, file: Any, columns: list[str]) -> Iterator[Any]:
+    """Some rows at a time."""
+    with _damage(path):
+        yield from file.iter_batches(batch_size=ROWS, columns=columns)
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
     try:
         from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
     except ModuleNotFoundError:
         raise MissingExtra("parquet", "parquet") from None
     try:
-        return ParquetFile(path)
+        yield
     except (OSError, ArrowException) as error:
-        raise DataError(f"{path}: cannot be read as Parquet ({' '.join(str(error).split())}); fetch it again") from None
+        raise DataError(f"{path}: cannot be read as Parquet ({one_line(error)}); fetch it again") from None
 
 
 def _columns(path: Path, schema: Any) -> dict[str, str]:

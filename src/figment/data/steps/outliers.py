@@ -5,7 +5,8 @@ fifth nearest neighbour is away (Ramaswamy, Rastogi and Shim 2000, "Efficient al
 data sets") among at most 2,048 of the pictures (Sugiyama and Borgwardt 2013, "Rapid distance-based outlier detection
 via sampling"), in terms of the distance that half of the pictures stay within. So several kinds of pictures may lie
 side by side, and a few strange ones are not each other's excuse. What is compared are edges and colours of the
-thumbnail (`figment.data.descriptors`). Sequences and pairs are not judged, nor is a dataset of fewer than 100 pictures.
+thumbnail (`figment.data.descriptors`); by what a trained judge sees in them, `figment data outliers` compares pictures.
+Sequences and pairs are not judged, nor is a dataset of fewer than 100 pictures.
 """
 
 from __future__ import annotations
@@ -51,7 +52,12 @@ def select(index: Index, config: Config) -> Iterable[Rejected]:
         return
     away = distances(points)
     for row in np.flatnonzero(away >= config.distance).tolist():
-        yield Rejected(keys[row], "outliers", f"unlike the others: {away[row]:.2f} times as far away as usual")
+        yield Rejected(keys[row], "outliers", reason(away[row]))
+
+
+def reason(away: float) -> str:
+    """Why a picture is refused."""
+    return f"unlike the others: {away:.2f} times as far away as usual"
 
 
 def distances(points: np.ndarray) -> np.ndarray:

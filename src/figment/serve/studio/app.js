@@ -58,6 +58,7 @@ function show() {
     if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  document.querySelector("#tabs a[aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
   current = name;
   opened[name].tab.show?.();
 }

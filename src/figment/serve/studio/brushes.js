@@ -27,17 +27,17 @@ export function brushes(painter, { colours = [], mask = false } = {}) {
   const node = el(
     "div.brushes",
     { role: "group", label: "paint.tools" },
-    ...pens,
+    el("div.buttons", {}, ...pens),
     field("paint.size", size),
-    el("button", { t: "paint.undo", "aria-keyshortcuts": "Control+Z", onclick: () => painter.undo() }),
-    el("button", { t: "paint.redo", "aria-keyshortcuts": "Control+Y", onclick: () => painter.redo() }),
-    ...(mask
-      ? [
-          el("button", { t: "paint.all", onclick: () => painter.fillAll() }),
-          el("button", { t: "paint.invert", onclick: () => painter.invert() }),
-        ]
-      : []),
-    el("button", { t: "paint.clear", onclick: () => painter.clear() }),
+    el(
+      "div.buttons",
+      {},
+      el("button", { t: "paint.undo", "aria-keyshortcuts": "Control+Z", onclick: () => painter.undo() }),
+      el("button", { t: "paint.redo", "aria-keyshortcuts": "Control+Y", onclick: () => painter.redo() }),
+      mask && el("button", { t: "paint.all", onclick: () => painter.fillAll() }),
+      mask && el("button", { t: "paint.invert", onclick: () => painter.invert() }),
+      el("button", { t: "paint.clear", onclick: () => painter.clear() }),
+    ),
   );
   pens[mask ? 0 : Math.min(1, pens.length - 1)].click();
 

@@ -9,7 +9,7 @@ import { post } from "./api.js";
 
 const AT_ONCE = 1000; // changes in one request, at most
 const AGAIN = 3000; // milliseconds until a change is tried once more
-const PATHS = { label: "labels", captions: "captions", attributes: "attributes" };
+const PATHS = { label: "labels", captions: "captions", attributes: "attributes", reason: "reasons" };
 
 export class Changes {
   /** data: one of GET /api/data. heard(): something was changed, saved or refused; failed(error): it cannot be. */
@@ -20,7 +20,7 @@ export class Changes {
     this.adopt();
   }
 
-  /** Give pictures another value of `kind` (label, captions, attributes), as one step of undo. */
+  /** Give pictures another value of `kind` (label, captions, attributes, reason), as one step of undo. */
   put(images, kind, value) {
     const made = images
       .filter((image) => !same(image[kind], value))

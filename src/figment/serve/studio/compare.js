@@ -40,10 +40,10 @@ export function compareTab() {
         metric,
         Object.keys(boards.leaderboard).map((name) => [name, known("metric", name)]),
       );
-      showBoard();
     } catch (error) {
-      failed(error);
+      failed(error); // such as scores that were not measured alike
     }
+    showBoard();
   }
 
   function showBoard() {

@@ -3,7 +3,8 @@ import { choice, el, field } from "./dom.js";
 import { known } from "./i18n.js";
 import { short } from "./chart.js";
 import { labelPart } from "./label.js";
-import { allData } from "./library.js";
+import { allData, loadData } from "./library.js";
+import { failed } from "./notice.js";
 import { reviewPart } from "./review.js";
 
 /** The tab's content. */
@@ -35,37 +36,39 @@ export function dataTab() {
     });
   }
 
-  function choose(name) {
+  async function choose(name) {
     chosen = name;
     [...modes.children].forEach((one, at) =>
       one.setAttribute("aria-pressed", String(["label", "review"][at] === name)),
     );
+    if (name === "review") {
+      await loadData().catch(failed); // what was refused by hand meanwhile is to be reviewed too
+      parts.review = null;
+    }
     show();
   }
 
   function open() {
     parts = {};
-    const data = sets.find((one) => one.id === which.value);
-    counts.textContent = Object.entries(data.counts)
-      .map(([name, number]) => `${short(number)} ${known("count", name)}`)
-      .join(" · ");
     show();
   }
 
+  const data = () => allData().find((one) => one.id === which.value);
+
   function show() {
-    const data = sets.find((one) => one.id === which.value);
-    if (!data) return;
-    parts[chosen] ??= (chosen === "label" ? labelPart : reviewPart)(data);
+    if (!data()) return;
+    count();
+    parts[chosen] ??= (chosen === "label" ? labelPart : reviewPart)(data());
     part.replaceChildren(parts[chosen].node);
     parts[chosen].show();
   }
 
-  document.addEventListener("language", () => {
-    const data = sets.find((one) => one.id === which.value);
-    if (data)
-      counts.textContent = Object.entries(data.counts)
-        .map(([name, number]) => `${short(number)} ${known("count", name)}`)
-        .join(" · ");
-  });
+  function count() {
+    counts.textContent = Object.entries(data()?.counts ?? {})
+      .map(([name, number]) => `${short(number)} ${known("count", name)}`)
+      .join(" · ");
+  }
+
+  document.addEventListener("language", count);
   return { node, show: () => (part.firstChild ? null : open()) };
 }

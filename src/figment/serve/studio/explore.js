@@ -28,7 +28,7 @@ export function exploreTab() {
   const across = plane("explore.first");
   const along = plane("explore.second");
   const walkField = field("explore.way", way);
-  const axes = el("div", { hidden: true }, across.node, along.node);
+  const axes = el("div.settings", { hidden: true }, across.node, along.node);
   const play = el("button.primary", { t: "explore.play", "aria-pressed": "false", onclick: () => toggle() });
   const save = el("button", { t: "explore.save", onclick: () => record() });
   const shown = picture("", "", { class: "big" });

@@ -78,10 +78,15 @@ export class Grid {
     return Math.max(1, Math.floor((this.node.clientWidth - 8) / this.side));
   }
 
+  /** From one cell to the next, in pixels: `side`, and a share of what is left over in a row. */
+  get pitch() {
+    return Math.floor((this.node.clientWidth - 8) / this.columns);
+  }
+
   /** Put the cells that are in view where they belong. */
   draw() {
     if (!this.node.clientHeight) return;
-    const { columns, side } = this;
+    const { columns, pitch: side } = this;
     this.spacer.style.height = `${Math.ceil(this.total / columns) * side}px`;
     const first = Math.max(0, Math.floor(this.node.scrollTop / side) - 1) * columns;
     const last = Math.min(this.total, (Math.ceil((this.node.scrollTop + this.node.clientHeight) / side) + 1) * columns);
@@ -121,6 +126,7 @@ export class Grid {
     cell.setAttribute("aria-label", `${index + 1} ${mark}`);
     cell.setAttribute("aria-selected", String(this.selected.has(index)));
     cell.classList.toggle("current", index === this.at);
+    cell.classList.toggle("out", Boolean(image.reason));
   }
 
   /** Show marks and selection as they are now. */
@@ -134,10 +140,11 @@ export class Grid {
     this.at = Math.max(0, Math.min(this.total - 1, index));
     if (extend) this.select(this.anchor, this.at);
     else this.anchor = this.at;
-    const top = Math.floor(this.at / this.columns) * this.side;
+    const side = this.pitch;
+    const top = Math.floor(this.at / this.columns) * side;
     if (top < this.node.scrollTop) this.node.scrollTop = top;
-    else if (top + this.side > this.node.scrollTop + this.node.clientHeight)
-      this.node.scrollTop = top + this.side - this.node.clientHeight;
+    else if (top + side > this.node.scrollTop + this.node.clientHeight)
+      this.node.scrollTop = top + side - this.node.clientHeight;
     this.draw();
     this.refresh();
     this.node.setAttribute("aria-activedescendant", `${this.name}-${this.at}`);
@@ -172,7 +179,7 @@ export class Grid {
 
   key(event) {
     const { columns } = this;
-    const screen = columns * Math.max(1, Math.floor(this.node.clientHeight / this.side) - 1);
+    const screen = columns * Math.max(1, Math.floor(this.node.clientHeight / this.pitch) - 1);
     const to = {
       ArrowLeft: this.at - 1,
       ArrowRight: this.at + 1,

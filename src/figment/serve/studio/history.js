@@ -20,7 +20,8 @@ export function historyPart() {
     el("span.tick", {}, stars, el("label", { for: stars.id, t: "history.stars" })),
     zip,
   );
-  const node = el("section.history", { hidden: true }, head, list, el("div.buttons", {}, more));
+  const none = el("p.remark", { t: "history.no-stars", hidden: true });
+  const node = el("section.history", { hidden: true }, head, none, list, el("div.buttons", {}, more));
   const picked = new Set();
   let images = [];
   let offset = 0;
@@ -53,6 +54,7 @@ export function historyPart() {
       else list.append(...cards);
       more.hidden = offset >= page.total;
       node.hidden = !page.total && !stars.checked;
+      none.hidden = page.total > 0;
     } catch (error) {
       failed(error);
     }

@@ -22,7 +22,7 @@ export function labelPart(data) {
     current: show,
     key: press,
     load: loader(data, filter.query, total),
-    mark: (image) => image.label ?? "",
+    mark: (image) => (image.reason ? text("review.out") : (image.label ?? "")),
   });
   const size = el("input", {
     type: "range",
@@ -53,6 +53,8 @@ export function labelPart(data) {
   const captionField = field("label.captions", caption, { t: "label.captions-about" });
   const traits = el("div.traits", { role: "group", label: "label.attributes", hidden: !data.attributes.length });
   const other = el("input", { type: "text", list: "classes", autocomplete: "off" });
+  const why = el("input", { type: "text", maxlength: 200, autocomplete: "off", placeholder: "refuse.usual" });
+  const refusal = el("button", { t: "refuse.go", "aria-keyshortcuts": "-", onclick: () => refuse() });
   const undo = el("button", { t: "label.undo", "aria-keyshortcuts": "z", onclick: () => takeBack() });
   const state = el("p.remark", { role: "status" });
   const conflicts = el("div.conflicts", { role: "group", label: "label.conflicts" });
@@ -84,9 +86,18 @@ export function labelPart(data) {
   );
 
   const hand = data.is_writable
-    ? [legend, write, el("div.buttons", {}, undo), state, conflicts, captionField, traits]
+    ? [
+        legend,
+        write,
+        el("div.inputs", {}, field("refuse.reason", why), refusal),
+        el("div.buttons", {}, undo, state),
+        conflicts,
+        captionField,
+        traits,
+      ]
     : [el("p.remark", { t: "label.sealed" })];
-  const side = el("aside.panel", { label: "label.current" }, el("div.large", {}, large), name, told, ...hand);
+  const head = el("div.current", {}, large, el("div", {}, name, told));
+  const side = el("aside.panel", { label: "label.current" }, head, ...hand);
   const node = el(
     "div.label",
     {},
@@ -99,17 +110,15 @@ export function labelPart(data) {
     if (!image) return say(name, "data.nothing");
     large.src = image.url;
     refreshSide();
-    const parts = [
-      image.split && text(`split.${image.split}`),
-      image.key,
-      image.step && `${known("step", image.step)}: ${image.reason}`,
-    ];
-    told.textContent = parts.filter(Boolean).join(" · ");
   }
 
   function refreshSide() {
     name.removeAttribute("data-t");
     name.textContent = now?.label ?? text("label.none");
+    const { split, key, step, reason } = now ?? {};
+    const out = reason && `${known("step", step ?? "hand")}: ${reason}`;
+    told.textContent = [split && text(`split.${split}`), key, out].filter(Boolean).join(" · ");
+    say(refusal, reason ? "review.restore" : "refuse.go");
     if (document.activeElement !== caption) caption.value = (now?.captions ?? []).join("\n");
     traits.replaceChildren(...data.attributes.map((one) => trait(one, now?.attributes?.[one])));
   }
@@ -137,6 +146,16 @@ export function labelPart(data) {
     grid.node.focus();
   }
 
+  /** Take what is chosen out of the dataset; or in again, where all of it is out. */
+  async function refuse() {
+    const chosen = await grid.chosen();
+    const kept = chosen.filter(({ reason }) => !reason);
+    if (kept.length) changes.put(kept, "reason", why.value.trim() || text("refuse.usual"));
+    else changes.put(chosen, "reason", null);
+    grid.next();
+    grid.node.focus();
+  }
+
   function takeBack() {
     const [image] = changes.undo();
     const index = image && [...grid.cells].find(([, cell]) => cell.image?.row === image.row)?.[0];
@@ -152,6 +171,7 @@ export function labelPart(data) {
     else if (isCommand || event.altKey) return;
     else if (keys.has(key)) give(keys.get(key));
     else if (event.key === "Backspace" || event.key === "Delete") give(null);
+    else if (event.key === "-") refuse();
     else if (event.key === "/") other.focus();
     else return;
     event.preventDefault();
@@ -169,7 +189,7 @@ export function labelPart(data) {
   function conflictLine(conflict) {
     const shown = (value) =>
       value === null || value === undefined
-        ? text("label.none")
+        ? text(conflict.kind === "reason" ? "review.in" : "label.none")
         : typeof value === "object"
           ? JSON.stringify(value)
           : value;

@@ -12,6 +12,11 @@ export async function load() {
   [{ runs }, { datasets: sets }] = await Promise.all([get("/api/runs"), get("/api/data")]);
 }
 
+/** Ask for the datasets again: what was refused meanwhile counts. */
+export async function loadData() {
+  ({ datasets: sets } = await get("/api/data"));
+}
+
 export const allRuns = () => runs;
 export const allData = () => sets;
 /** A run by its id; or by its name, as the history knows it. */

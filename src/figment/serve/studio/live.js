@@ -1,5 +1,5 @@
 /** The fourth tab: draw, and the run answers while you draw. Meant for families that draw in one step. */
-import { follow, forget, send } from "./api.js";
+import { send } from "./api.js";
 import { brushes } from "./brushes.js";
 import { choice, el, field, fileButton, fill, onDrop, picture } from "./dom.js";
 import { known, say } from "./i18n.js";
@@ -45,7 +45,6 @@ export function liveTab() {
   const easel = el("div.easel", {}, painter.canvas, painter.cross);
   const pace = new Pace(redraw, show, failed);
   let shape = "";
-  let last = null;
 
   const form = el(
     "form.panel",
@@ -70,7 +69,7 @@ export function liveTab() {
   const answered = el("figure.exhibit", {}, answer, el("figcaption", {}, rate));
   const none = el("p.empty", { t: "live.none", hidden: runs.fitting.length > 0 });
   const node = el(
-    "div.split",
+    "div.split.sketch",
     {},
     form,
     el("div.stage", {}, none, el("div.bench", {}, el("div", {}, easel, tools), answered)),
@@ -136,7 +135,7 @@ export function liveTab() {
     });
   }
 
-  /** One answer to the sheet as it is now, which is sent at the model's size: {id, url}. */
+  /** The answer to the sheet as it is now, which is sent at the model's size: a PNG. The history is not told of it. */
   async function redraw(order) {
     const { height, width } = runs.run().spec;
     const sheet = document.createElement("canvas");
@@ -145,18 +144,12 @@ export function liveTab() {
     const form = new FormData();
     form.append("image", await new Promise((resolve) => sheet.toBlob(resolve, "image/png")), "sheet.png");
     form.append("request", JSON.stringify(order));
-    const { job } = await send("/api/edit", form);
-    return new Promise((resolve, reject) => {
-      let first = null;
-      follow(job, { image: (image) => (first ??= image), done: () => resolve(first), error: reject });
-    });
+    return send("/api/redraw", form);
   }
 
-  /** Show an answer, and forget the one before: the history is no place for every moment of a sketch. */
-  function show(image, speed) {
-    if (last) forget(`/api/history/${last.id}`);
-    last = image;
-    answer.src = image.url;
+  function show(png, speed) {
+    URL.revokeObjectURL(answer.src);
+    answer.src = URL.createObjectURL(png);
     say(rate, ["explore.rate", { rate: speed.toFixed(speed < 10 ? 1 : 0) }]);
   }
 

@@ -6,6 +6,7 @@ export default {
   "count.accepted": "accepted",
   "count.rejected": "refused",
 
+  "extra.average": "The average answer",
   "extra.disagreement": "Where the answers disagree",
   "extra.mask": "What was found",
 
@@ -26,6 +27,8 @@ export default {
   "metric.bits_per_dim": "Bits a dimension",
   "metric.mmd": "Mean discrepancy",
   "metric.mifid": "Fréchet distance, copies punished",
+  "step.hand": "hand",
+
   "metric.psnr": "PSNR",
   "metric.ssim": "SSIM",
 };

@@ -73,6 +73,7 @@ export default {
   "edit-name.upscale": "放大",
   "edit-name.variations": "变体",
 
+  "extra.average": "平均的结果",
   "extra.disagreement": "各结果不一致之处",
   "extra.mask": "找到的部分",
 
@@ -110,6 +111,7 @@ export default {
   "setting.caption": "文字描述",
   "setting.edit": "编辑方式",
 
+  "step.hand": "手工",
   "step.near_duplicates": "近似重复",
   "step.exact_duplicates": "完全重复",
   "step.binarize": "二值化",

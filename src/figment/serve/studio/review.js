@@ -57,7 +57,8 @@ export function reviewPart(data) {
     if (!gone.length) return;
     try {
       const { restored } = await post(`/api/data/${data.id}/restore`, { rows: gone.map(({ row }) => row) });
-      for (const image of gone) if (restored.includes(image.row)) image.status = "accepted";
+      for (const image of gone.filter(({ row }) => restored.includes(row)))
+        Object.assign(image, { status: "accepted", reason: null });
       notice("review.restored", { num: restored.length });
     } catch (error) {
       failed(error);

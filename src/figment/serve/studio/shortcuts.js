@@ -28,6 +28,7 @@ const KEYS = {
   "keys.labelling": [
     ["1 … 9 0 a … y", "keys.label"],
     ["⌫", "label.none"],
+    ["-", "keys.refuse"],
     ["z", "label.undo"],
     ["/", "label.other"],
     ["← → ↑ ↓", "keys.move"],
@@ -69,4 +70,5 @@ export function openShortcuts() {
     document.body.append(dialog);
   }
   dialog.showModal();
+  dialog.scrollTop = 0; // from the first line, not from the button that has the focus
 }

@@ -41,6 +41,7 @@ export default {
 
   "history.title": "历史",
   "history.more": "显示更多",
+  "history.no-stars": "还没有收藏。",
   "history.stars": "只看收藏",
   "history.zip": "打包下载 {num} 张",
 
@@ -120,7 +121,7 @@ export default {
   "runs.at": "第 {step} 步之后",
   "runs.scores": "评分",
   "runs.findings": "诊断结果",
-  "runs.unscored": "尚未评分：figment eval RUN --data DATASET --json > RUN/scores.json",
+  "runs.unscored": "尚未评分：figment eval RUN --data DATASET",
   "runs.eyes": "特征来自 {eyes}。横条是 95% 区间，竖线是基准：真实图片自己的得分。",
   "runs.metric": "指标",
   "runs.value": "数值",
@@ -145,7 +146,7 @@ export default {
   "compare.higher": "越高越好。区间重叠的并列。",
   "compare.lower": "越低越好。区间重叠的并列。",
   "compare.refused": "无法排名的指标",
-  "compare.empty": "还没有可以排名的评分：请用 figment eval RUN --data DATASET --json > RUN/scores.json 给两个以上的模型评分。",
+  "compare.empty": "还没有可以排名的评分：请用 figment eval RUN RUN --data DATASET 给两个以上的模型评分。",
   "compare.side": "并排对比",
   "compare.side-about": "每个模型用相同的种子生成。",
   "compare.draw": "开始生成",
@@ -190,6 +191,10 @@ export default {
   "label.mine": "用这里的",
   "label.theirs": "用别处的",
 
+  "refuse.reason": "剔除的理由",
+  "refuse.usual": "不需要",
+  "refuse.go": "剔除",
+
   "review.refused": "被剔除的图片",
   "review.no-refused": "没有被剔除的图片。",
   "review.restore": "恢复",
@@ -215,6 +220,7 @@ export default {
   "keys.brush": "缩小、放大画笔",
   "keys.labelling": "标注",
   "keys.label": "给出按键旁的标签",
+  "keys.refuse": "剔除或恢复",
   "keys.move": "移动",
   "keys.extend": "选择",
   "keys.pick": "加选一张",
