@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 FIGMENT := $(VENV)/bin/figment
 PIP := $(PYTHON) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo venv test check format golden gallery bench docs clean
+.PHONY: demo venv test check format golden gallery bench trust sbom docs clean
 
 demo: $(VENV)/.core  ## install the core, then make, score and report a generator of handwritten digits
 	$(FIGMENT) demo --out demo
@@ -33,8 +33,15 @@ golden: $(VENV)/.all  ## store the golden numbers anew; a commit of its own that
 bench: $(VENV)/.all  ## comparisons with peers, side by side, as ratios
 	$(PYTHON) benchmarks/run.py
 
+trust: $(VENV)/.all  ## attacks on every promise, in their thousands; writes the table of docs/trust.md
+	OMP_NUM_THREADS=1 $(PYTHON) trust/run.py
+
 gallery: $(VENV)/.all  ## the pictures of the docs, each with the command that makes it
 	$(PYTHON) -m recipes.gallery
+
+sbom: $(VENV)/.all  ## what is installed of figment's packages, with versions and licences, as CycloneDX JSON
+	mkdir -p build
+	$(PYTHON) trust/_sbom.py > build/sbom.json
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info
@@ -49,5 +56,5 @@ $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.core
-	$(PIP) --editable '.[track,hub,parquet,privacy,crawl,medical,serve,export,dev]'
+	$(PIP) --editable '.[track,hub,parquet,privacy,crawl,medical,cluster,serve,export,diffusers,dev]'
 	@touch $@
