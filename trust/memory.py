@@ -133,26 +133,37 @@ def whole(verb: str, folder: Path, place: Path) -> dict[str, Any]:
 
 
 def short_of(verb: str, folder: Path, limit: str, share: float, known: dict[str, Any], place: Path) -> dict[str, str]:
-    """A verb with a share of what it takes, then with all of it: {"outcome", and "fault" where there is one}."""
+    """A verb with a share of what it takes, then with all of it, in a process each, as a user would give it.
+
+    Returns {"outcome", and "fault" where there is one}.
+    """
     outcome = ""
     shutil.rmtree(folder / "dataset" / "cache" / "features", ignore_errors=True)  # or there would be nothing to compute
     with _limited(limit, share, known, place):
+        first = _in_fork(place.with_name(f"{place.name}-first"), command, verb, folder, place)
+    out = first.get("out", "")
+    if first.get("code") != 0:
+        if not any(line in first.get("complaint", "") for line in LINES):
+            return {"fault": first.get("fault") or f"says {first['complaint']!r}"}
         answer = figment(*words(verb, folder, place))
-    if answer.code:
-        if not any(line in answer.complaint for line in LINES):
-            return {"fault": f"says {answer.complaint!r}"}
-        outcome, answer = "refused", figment(*words(verb, folder, place))
-    if answer.code:
-        return {"fault": f"the same command again ends with {answer.code}: {answer.err[-300:]}"}
+        if answer.code:
+            return {"fault": f"the same command again ends with {answer.code}: {answer.err[-300:]}"}
+        outcome, out = "refused", answer.out
     slices = json.loads((place / "result" / "config.json").read_text())["slices"] if verb == "train" else 1
     wanted = known["result"]
     if slices > 1:  # it must be the run that was asked for so many
         other = place / str(slices)
         done(*words(verb, folder, other), "--train.slices", slices)
         wanted = result(verb, other, "")
-    if result(verb, place, answer.out) != wanted:
+    if result(verb, place, out) != wanted:
         return {"fault": f"ends otherwise than it would have, in {slices} slices"}
     return {"outcome": outcome or ("stepped down" if slices > 1 else "")}
+
+
+def command(verb: str, folder: Path, place: Path, _: Path) -> dict[str, Any]:
+    """What came of a command."""
+    answer = figment(*words(verb, folder, place))
+    return {"code": answer.code, "complaint": answer.complaint if answer.code else "", "out": answer.out}
 
 
 @contextlib.contextmanager

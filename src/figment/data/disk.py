@@ -30,6 +30,8 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno == errno.EIO:
             raise DataError(_broken(path)) from None
         raise DataError(f"{path}: {error.strerror or error}; give a folder that can be made and written") from None
+    except UnicodeDecodeError as error:  # in what SQLite says of a damaged schema
+        raise DataError(damaged(path, error)) from None
     except sqlite3.DatabaseError as error:
         text = str(error)
         if "full" in text:
