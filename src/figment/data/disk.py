@@ -33,20 +33,22 @@ def disk_errors(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:  # in what SQLite says of a damaged schema
         raise DataError(damaged(path, error)) from None
     except sqlite3.DatabaseError as error:
-        text = str(error)
-        if "full" in text:
-            raise DataError(_full(path)) from None
-        if "locked" in text:
-            raise DataError(f"{path}: another command is writing this dataset; wait until it has ended") from None
-        if "readonly" in text or "unable to open" in text:
-            raise DataError(_forbidden(path)) from None
-        if getattr(error, "sqlite_errorname", "") in _NO_MEMORY:
-            raise MemoryError(text) from None
-        if "disk I/O" in text:
-            raise DataError(_broken(path)) from None
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise  # a bug of ours
-        raise DataError(damaged(path, text)) from None
+        if getattr(error, "sqlite_errorname", "") in _NO_MEMORY:
+            raise MemoryError(str(error)) from None
+        raise DataError(_told(path, str(error))) from None
+
+
+def _told(path: Path, text: str) -> str:
+    """The line for what SQLite says."""
+    if "full" in text:
+        return _full(path)
+    if "locked" in text:
+        return f"{path}: another command is writing this dataset; wait until it has ended"
+    if "readonly" in text or "unable to open" in text:
+        return _forbidden(path)
+    return _broken(path) if "disk I/O" in text else damaged(path, text)
 
 
 def damaged(path: Path, how: object) -> str:
