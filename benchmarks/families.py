@@ -3,7 +3,7 @@
     python benchmarks/families.py DATASET JUDGE [--minutes 10] [--families dcgan r3gan ...] [--out runs/families]
 
 Trains each family that draws pictures of classes with `figment train FAMILY --data DATASET --minutes M`, settings as
-they come, then ranks all of them with `figment compare`. Prints the table of docs/families.md and stores it as
+they come, then ranks all of them with `figment compare`. Prints a table in Markdown and stores it as
 results/families-DATASET.json. Broken off and called again it goes on; runs that are done are only compared.
 """
 

@@ -25,7 +25,7 @@ from tests.serving import serving
 from trust._child import call, started
 from trust._tally import Tally
 
-PROMISE = "Serving and training under load for an hour take no more memory, files, threads or processes than at first."
+PROMISE = "Serving and training under load take no more memory, files, threads or processes than at first."
 METHOD = "Two clients and a training without pause, beside each other; what all processes hold is read from /proc."
 SHORT, LONG = 5, 3600  # seconds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -18,9 +19,34 @@ if TYPE_CHECKING:
     from tests.serving import Served
 
 
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+# Without these, Chromium looks up hosts of its own at every start, and as root it does not start at all.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The built wheel comes last: it takes longest, and is best understood when everything else is right."""
     items.sort(key=lambda item: item.path.name == "test_wheel.py")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, as playwright drives it."""
+    sync = pytest.importorskip("playwright.sync_api")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"{CHROMIUM} is not there: apt-get install chromium, or set CHROMIUM")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

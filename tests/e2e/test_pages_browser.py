@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +17,6 @@ from figment.pages.run_report import Curve, Neighbour, Picture
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-# Without these, Chromium looks up hosts of its own at every start, and as root it does not start at all.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 LONG = "a_label_without_a_single_space_" * 8
 
 
@@ -75,17 +63,6 @@ def write_data(path: Path) -> None:
         balance={"train": {LONG: 900, "dog": 100}, "val": {"dog": 10}, "test": {LONG: 7}},
         rejected=[Rejected(LONG, "duplicates", LONG)],
     )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync = pytest.importorskip("playwright.sync_api")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"{CHROMIUM} is not there: apt-get install chromium, or set CHROMIUM")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 
 from figment.data.store import Store
 from tests.commands import QUICK, done
-from tests.e2e.test_pages_browser import CHROMIUM, CONTRASTS, FLAGS
+from tests.e2e.test_pages_browser import CONTRASTS
 
 pytestmark = pytest.mark.browser
 
@@ -41,20 +41,9 @@ NAMES = """() => [...document.querySelectorAll(
 
 
 @pytest.fixture(scope="module")
-def browser():
-    sync = pytest.importorskip("playwright.sync_api")
-    pytest.importorskip("uvicorn")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"{CHROMIUM} is not there: apt-get install chromium, or set CHROMIUM")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def served(digits: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with a flow, a GAN, the digits, and a dataset of very many pictures."""
+    pytest.importorskip("uvicorn")
     folder = tmp_path_factory.mktemp("studio")
     digits_copy = shutil.copytree(digits.path, folder / "digits", ignore=shutil.ignore_patterns("judges"))
     shutil.copytree(digits_copy, folder / "many")

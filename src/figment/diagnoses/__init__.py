@@ -77,6 +77,16 @@ class Evidence:
             if full.startswith("train/") and full.rpartition("/")[2] in names
         }
 
+    def late_shares(self, name: str, setting: str) -> Iterator[float]:
+        """What each logged series of this name was in the last quarter of the training, by median, over a setting.
+
+        Nothing where the family has no such setting, or too little was seen.
+        """
+        whole = self.settings.get(setting)
+        for series in self.of_training(name).values():
+            if whole and len(series) >= 4 and self.seen_images >= EARLY:
+                yield float(np.median(series.part(0.75, 1))) / whole
+
 
 @dataclass(frozen=True)
 class Finding:

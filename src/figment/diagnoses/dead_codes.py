@@ -6,9 +6,7 @@ Discrete Representation Learning", 2017).
 
 from __future__ import annotations
 
-import numpy as np
-
-from figment.diagnoses import EARLY, Evidence, Finding
+from figment.diagnoses import Evidence, Finding
 
 NEEDS = ("log",)
 LIMIT = 0.1  # of the codebook
@@ -16,12 +14,9 @@ LIMIT = 0.1  # of the codebook
 
 def examine(evidence: Evidence) -> Finding | None:
     """Sick where the perplexity of the last quarter of the training is a tenth of the codebook, or less."""
-    codes = evidence.settings.get("codes")
-    for series in evidence.of_training("perplexity").values():
-        if not codes or len(series) < 4 or evidence.seen_images < EARLY:
-            continue
-        share = float(np.median(series.part(0.75, 1))) / codes
+    for share in evidence.late_shares("perplexity", "codes"):
         if share <= LIMIT:
+            codes = evidence.settings["codes"]
             return Finding(
                 "dead_codes",
                 f"the codebook is used as if it had {share * codes:.0f} of its {codes} entries",

@@ -6,9 +6,7 @@ A latent counts as collapsed where its mean hardly differs from picture to pictu
 
 from __future__ import annotations
 
-import numpy as np
-
-from figment.diagnoses import EARLY, Evidence, Finding
+from figment.diagnoses import Evidence, Finding
 
 NEEDS = ("log",)
 LIMIT = 0.8  # of all latents
@@ -16,15 +14,11 @@ LIMIT = 0.8  # of all latents
 
 def examine(evidence: Evidence) -> Finding | None:
     """Sick where four of five latents, or more, have collapsed."""
-    latents = evidence.settings.get("latents")
-    for series in evidence.of_training("collapsed_latents").values():
-        if not latents or len(series) < 4 or evidence.seen_images < EARLY:
-            continue
-        share = float(np.median(series.part(0.75, 1))) / latents
+    for share in evidence.late_shares("collapsed_latents", "latents"):
         if share >= LIMIT:
             return Finding(
                 "posterior_collapse",
-                f"{share:.0%} of the {latents} latents say nothing of the picture",
+                f"{share:.0%} of the {evidence.settings['latents']} latents say nothing of the picture",
                 share,
                 LIMIT,
                 "lower --family.beta, or give --family.kl-warmup or --family.free-bits",
