@@ -101,6 +101,37 @@ def test_a_picture_is_led_to_a_label():
     assert red[0] > dark[0] + 0.3
 
 
+class Jumping(Patterns):
+    """The same pictures by the exact end of the way out of noise: what is left of a pattern is its share of the sum."""
+
+    asked = 0
+
+    def end(self, noisy, sigma, condition=None):
+        self.asked += 1
+        mean = self.means[torch.full((len(noisy),), -1) if condition is None else condition.labels]
+        share = (self.variances / (self.variances + sigma[:, None] ** 2)).sqrt()
+        return mean + ((share * ((noisy - mean).flatten(1) @ self.axes.T)) @ self.axes).view_as(mean)
+
+
+@pytest.mark.parametrize("edit", ["redraw", "variations"])
+@pytest.mark.parametrize("strength", [0.3, 0.7, 1.0])
+def test_a_model_that_jumps_comes_in_one_pass_where_a_sampler_comes_in_many(edit, strength):
+    model, image = Jumping(), photo(8, 8)
+    jumped = run(edit, model=model, image=image, strength=strength, seeds=(1, 2), label=1).images
+    assert model.asked == 1
+    many = Sampling(sampler="heun", steps=200, guidance=1.0)
+    walked = run(edit, model=Patterns(), image=image, strength=strength, seeds=(1, 2), label=1, settings=many).images
+    assert (jumped - walked).abs().max() < 0.01
+
+
+def test_a_model_that_jumps_redraws_large_pictures_tile_by_tile():
+    model = Jumping()
+    both = run("redraw", model=model, image=photo(20, 17), seeds=(1, 2)).images
+    alone = run("redraw", model=model, image=photo(20, 17), seeds=(2,)).images
+    assert both.shape == (2, 3, 20, 17)
+    assert (both[1] - alone[0]).abs().max() < 1 / 255
+
+
 @pytest.fixture(scope="module")
 def latent(tmp_path_factory):
     module = plugins.load("families", "latent")

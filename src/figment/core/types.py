@@ -205,6 +205,20 @@ class Denoises(Protocol):
 
 
 @runtime_checkable
+class Jumps(Protocol):
+    """Knows in one pass where the way out of noise ends, from any place on it."""
+
+    sigma_max: float
+
+    def end(self, noisy: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
+        """noisy (B, C, H, W), sigma (B,) in units of [-1, 1] images -> the clean picture that it becomes, same shape.
+
+        What `denoise` answers is the mean of all pictures that may lie behind the noise; this is one of them.
+        """
+        ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """Images to latents and back; latents (B, ...) are deterministic."""
 

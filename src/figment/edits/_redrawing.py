@@ -4,6 +4,7 @@
 
 From there the sampler goes on as if the noisy picture were its own: what the noise has drowned is drawn anew, what
 still shows through stays. Meng et al. 2022, "SDEdit", algorithm 1, with t in the time of flows in place of the paper's.
+A model that jumps needs no sampler: it is asked once where the way from the noisy picture ends.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from figment.core.types import Condition, Encodes
+from figment.core.types import Condition, Encodes, Jumps
 from figment.edits import Request
 from figment.edits._canvas import canvas_of
 from figment.edits._drawing import finish, in_parts, rows_of, sampling_of
-from figment.edits._tiles import Tiling, mirrored
+from figment.edits._tiles import Place, Tiling, mirrored
 from figment.samplers import SCHEDULES, Denoiser, Sampling, guided
 
 
@@ -46,12 +47,24 @@ def _part(model: Any, request: Request, image: Tensor, tiling: Tiling, strength:
     sigma = min(strength / (1 - strength), model.sigma_max) if strength < 1 else model.sigma_max
     if sigma == model.sigma_max:  # where samples begin, in noise alone
         kept = torch.zeros_like(kept)
+    if isinstance(model, Jumps):
+        return _ends(model, kept + sigma * noise, sigma, condition, tiling).clamp(-1, 1)
     sigmas = _levels(model, settings, sigma)
     if len(tiling.corners) == 1 and isinstance(model, Encodes):  # latents need not pass through pictures
         denoise = _of_latents(model, condition, settings)
     else:
         denoise = _of_canvas(canvas)
     return canvas.shown(finish(denoise, kept + sigmas[0] * noise, sigmas, noise, settings)).clamp(-1, 1)
+
+
+def _ends(model: Jumps, state: Tensor, sigma: float, condition: Condition | None, tiling: Tiling) -> Tensor:
+    """Where the ways from noisy pictures end, (B, C, H, W) -> the same shape; tile by tile, blended."""
+
+    def draw(places: list[Place]) -> Tensor:
+        noisy = tiling.cut(state, places)
+        return model.end(noisy, noisy.new_full((len(noisy),), sigma), rows_of(condition, [row for row, _, _ in places]))
+
+    return tiling.blend(len(state), draw)
 
 
 def _of_canvas(canvas: Any) -> Denoiser:

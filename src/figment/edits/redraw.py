@@ -14,7 +14,7 @@ from figment.core.config import check_range
 from figment.edits import Answer, Request
 from figment.edits._redrawing import redrawn
 
-NEEDS = (("Denoises",),)
+NEEDS = (("Denoises",), ("Jumps",))
 INPUTS = ("image",)
 
 

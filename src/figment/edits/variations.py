@@ -15,12 +15,12 @@ from torch import Tensor
 
 from figment.core.config import check_range
 from figment.core.noise import normal
-from figment.core.types import Denoises
+from figment.core.types import Denoises, Jumps
 from figment.edits import Answer, Request
 from figment.edits._drawing import fitted, in_parts
 from figment.edits._redrawing import redrawn
 
-NEEDS = (("Denoises",), ("Encodes",))
+NEEDS = (("Denoises",), ("Jumps",), ("Encodes",))
 INPUTS = ("image",)
 
 
@@ -38,7 +38,7 @@ class Config:
 @torch.no_grad()
 def edit(model: Any, request: Request, config: Config) -> Answer:
     """A variation for each seed: (N, C, H, W)."""
-    if isinstance(model, Denoises):
+    if isinstance(model, Denoises | Jumps):
         return Answer(redrawn(model, request, config.strength))
     latents = model.encode(fitted(request.images[0], request.spec))
     shift = config.strength * latents.std() * normal(request.seeds, latents.shape[1:])

@@ -96,17 +96,16 @@ def complete(config: Config, spec: ImageSpec) -> Config:
 
 
 class ConsistencyModel(nn.Module):
-    """The student f with the face Generates."""
+    """The student f with the faces Generates and Jumps."""
+
+    sigma_max = SIGMA_MAX
 
     def __init__(self, student: Any, spec: ImageSpec):
         super().__init__()
         self.spec, self.student = spec, student
 
-    def end(self, noisy: Tensor, sigma: Tensor, condition: Condition | None) -> Tensor:
-        """The picture to which the way from noisy (B, C, H, W) at sigma (B,) leads: (B, C, H, W)
-
-        No `denoise`: that would be the mean of all pictures behind the noise, which samplers need and this is not.
-        """
+    def end(self, noisy: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
+        # No `denoise` beside it: samplers need the mean of all pictures behind the noise, which is not known here.
         return self.student.denoise(noisy, sigma, condition)
 
     def noise_shape(self) -> tuple[int, int, int]:

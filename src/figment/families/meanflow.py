@@ -73,7 +73,7 @@ class Sampling:
 
 
 class MeanFlowModel(nn.Module):
-    """Average velocity u(z_t, r, t) with the faces Generates and Denoises."""
+    """Average velocity u(z_t, r, t) with the faces Generates, Denoises and Jumps."""
 
     sigma_min, sigma_max = 0.02, 80.0
 
@@ -89,6 +89,11 @@ class MeanFlowModel(nn.Module):
         t = sigma / (1 + sigma)
         z = noisy * rows(1 - t, noisy)
         return z - rows(t, noisy) * self.velocity(z, t, t, condition)
+
+    def end(self, noisy: Tensor, sigma: Tensor, condition: Condition | None = None) -> Tensor:
+        t = sigma / (1 + sigma)
+        z = noisy * rows(1 - t, noisy)
+        return z - rows(t, noisy) * self.velocity(z, torch.zeros_like(t), t, condition)
 
     def noise_shape(self) -> tuple[int, int, int]:
         return self.spec.shape

@@ -9,6 +9,7 @@ export default {
 
   "capability.Generates": "生成",
   "capability.Denoises": "去噪",
+  "capability.Jumps": "一步到位",
   "capability.Encodes": "编码",
   "capability.Tokenizes": "离散编码",
   "capability.Maps": "风格映射",
