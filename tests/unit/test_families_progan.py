@@ -68,6 +68,12 @@ def test_real_pictures_are_faded_like_generated_ones():
     assert torch.equal(objective.faded(x), x)
 
 
+def test_a_step_is_timed_at_full_size():
+    objective = built(stage_images=100)
+    objective.at_full_cost()
+    assert objective.model.growth == len(objective.model.sizes) - 1
+
+
 def test_normalised_features_have_a_mean_square_of_one():
     assert torch.allclose(unit(7 * torch.randn(2, 5, 3, 3)).square().mean(1), torch.ones(2, 3, 3), atol=1e-4)
 

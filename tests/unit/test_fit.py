@@ -19,10 +19,12 @@ from figment.core.checkpoint import load_model, verify, write_checkpoint
 from figment.core.config import Augment
 from figment.core.engine import Engine
 from figment.core.errors import CheckpointError, DataError
+from figment.core.objective import Objective
+from figment.data.batches import Batches
 from figment.data.build import build
 from figment.data.store import Store
 from figment.families import vae
-from figment.train.fit import fit
+from figment.train.fit import fit, measured_pace
 from figment.train.run import DataPin, RunConfig, open_run, read_run, write_run
 from tests.commands import QUICK, contents, done, figment, flip_bit, log, trained
 from tests.pictures import encode, pixels, write_folder
@@ -408,6 +410,14 @@ def test_minutes_become_a_number_of_steps_which_a_resumed_run_keeps(tmp_path, di
     done(*command)
     assert json.loads((tmp_path / "config.json").read_text()) == config
     assert trained(tmp_path) == whole
+
+
+def test_steps_are_timed_at_their_full_cost(digits, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Objective, "at_full_cost", lambda self: asked.append(self.training))
+    run = replace(config(digits, steps=0), slices=1)
+    measured_pace(run, Batches(digits, "train", 16, seed=0), [])
+    assert len(asked) == 1
 
 
 def test_what_the_machine_is_fast_at_is_measured_once_and_pinned(tmp_path, digits):

@@ -36,6 +36,9 @@ class Objective(nn.Module, Generic[M]):
         A run that goes on, or a model that is loaded, has them already.
         """
 
+    def at_full_cost(self) -> None:
+        """Called on one that is thrown away, before its steps are timed: be as slow as a step will ever be."""
+
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("main", updates=("model",), loss=self.loss),)
 

@@ -35,7 +35,7 @@ DRIFT = 0.001
 class Config(PlayersConfig):
     """Size of the two players, and how fast they grow."""
 
-    stage_images: int = 20_000
+    stage_images: int = 5_000
     """Pictures over which a level is faded in, and then as many that it is trained on before the next."""
 
     def __post_init__(self):
@@ -101,6 +101,9 @@ class ProganObjective(Objective[Generator]):
         fake, condition = drawn(self.model, batch, self.config.condition_dropout)
         logits = self.critic(self.config.shown(fake), condition, self.model.growth)
         return Loss({"adversarial": linear_generator(logits)})
+
+    def at_full_cost(self) -> None:
+        self.model.seen.fill_(2 * len(self.model.sizes) * self.model.stage_images)
 
     def faded(self, images: Tensor) -> Tensor:
         """Real pictures with as much detail as the generator's have: (B, C, H, W) -> the same."""

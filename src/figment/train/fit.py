@@ -351,6 +351,7 @@ def measured_pace(
 ) -> Pace:
     """How long a step takes, and the work around it: timed on a trainer that is thrown away."""
     trial, train = _trainer(run, STEPS), run.train
+    trial.objective.at_full_cost()
     with trial.engine.threading():
         step = seconds_a_step(trial, batches)
         with trial.whole():
