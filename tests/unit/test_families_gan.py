@@ -300,12 +300,20 @@ def test_acgan_names_only_what_is_known():
 
 
 def test_acgan_critic_is_not_shown_the_label():
-    objective = built(acgan)
+    objective = built(acgan).eval()  # or dropout would hide other channels each time
     data = batch()
     with torch.no_grad():
         first = objective.critic(data.images, Condition(labels=torch.zeros(6, dtype=torch.long)))
         second = objective.critic(data.images, Condition(labels=torch.full((6,), 7)))
     assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
+
+
+@pytest.mark.parametrize("family", [gan, dcgan, acgan, wgan_gp])
+def test_labels_are_at_first_quieter_than_the_noise(family):
+    """As loud as it they drowned it, and each class was one picture (JOURNAL.md, 2026-11-23)."""
+    labels = built(family).model.condition.labels.weight.detach()
+    length = float(labels.norm(dim=1).mean())
+    assert length == pytest.approx(1, abs=0.4), "that of a one-hot; the noise's is sqrt(latents)"
 
 
 def test_acgan_teaches_the_generator_the_class():

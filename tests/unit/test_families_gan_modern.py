@@ -307,10 +307,14 @@ def test_r3gan_blocks_begin_as_nothing():
     assert block.mix.groups == 4
 
 
-def test_r3gan_folds_only_what_is_large_enough():
-    config = r3gan.Config()
-    assert config.plan(ImageSpec(1, 8, 8)) == (1, [(4, 4), (8, 8)], [96, 48])
-    assert config.plan(ImageSpec(3, 28, 28))[:2] == (2, [(4, 4), (7, 7), (14, 14)])
+def test_the_residual_players_of_r3gan_answer_every_size_that_the_small_ones_do():
+    config = r3gan.Config(net="residual", width=8, group_width=4)
+    for spec in (ImageSpec(1, 8, 8), ImageSpec(3, 12, 20), ImageSpec(1, 28, 28)):
+        objective = r3gan.build(config, spec)
+        images = objective.model.generate(noise([0, 1], objective.model))
+        assert images.shape == (2, *spec.shape)
+        assert objective.critic(images, Condition()).shape == (2, 1)
+        assert objective.model.draw(noise([0, 1], objective.model) * 100, Condition()).abs().max() > 1, "not clamped"
 
 
 def test_truncated_noise_has_the_truncated_distribution():

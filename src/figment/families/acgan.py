@@ -30,10 +30,13 @@ class Config(PlayersConfig):
 
     class_weight: float = 1.0
     """Weight of the class against real or generated: higher gives clearer classes and less variety within them."""
+    dropout: float = 0.5
+    """Share of the critic's channels that are hidden at random in training."""
 
     def __post_init__(self):
         super().__post_init__()
         check_range("family.class_weight", self.class_weight, 0, 100)
+        check_range("family.dropout", self.dropout, 0, 0.95)
 
     @classmethod
     def preset(cls, scale: Scale) -> Config:
@@ -43,9 +46,9 @@ class Config(PlayersConfig):
 class Critic(nn.Module):
     """Pictures to two answers: real or generated, and of which class."""
 
-    def __init__(self, spec: ImageSpec, width: int):
+    def __init__(self, spec: ImageSpec, config: Config):
         super().__init__()
-        self.trunk = Trunk(spec.shape, width, "batch")
+        self.trunk = Trunk(spec.shape, config.width, "batch", config.dropout)
         self.verdict = Verdict(replace(spec, classes=()), self.trunk.features)
         self.classes = nn.Linear(self.trunk.features, spec.num_classes)
 
@@ -106,4 +109,4 @@ def build(config: Config, spec: ImageSpec) -> Objective:
             f"an acgan needs two classes or more, this dataset has {spec.num_classes}; "
             "put each class into a folder of its own, or train 'dcgan'"
         )
-    return AcganObjective(ConvGenerator(spec, config), Critic(spec, config.width), config)
+    return AcganObjective(ConvGenerator(spec, config), Critic(spec, config), config)

@@ -33,13 +33,13 @@ TRAIN = TrainConfig(batch_size=64, optimizer="adam", lr=2e-4, beta1=0.0, beta2=0
 class Config(DiffAugment):
     """Size of the two players, and the rules of their game."""
 
-    width: int = 32
+    width: int = 16
     """Channels at full size; they double with every halving, up to sixteen times as many."""
     chunk: int = 20
     """Length of each level's part of the noise."""
     embedding: int = 64
     """Length of the vector that classes and attributes become for the generator."""
-    attention_below: int = 16
+    attention_below: int = 8
     """The players attend among pixels at the largest size with a side of at most this; 0: nowhere."""
     critic_lr: float = 4e-4
     """Learning rate of the critic: the two time scales of Heusel et al. 2017. The generator's is --train.lr."""

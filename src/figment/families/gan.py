@@ -22,7 +22,7 @@ from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase
 from figment.losses.adversarial import Game, critic_loss, generator_loss
 from figment.nets.adversarial import drawn
-from figment.nets.embeddings import ConditionEmbedding
+from figment.nets.embeddings import ConditionEmbedding, quiet
 from figment.nets.mlp import plain_mlp
 
 TRAIN = TrainConfig(batch_size=128, optimizer="adam", lr=1e-3, beta1=0.5, beta2=0.999, schedule="constant")
@@ -73,7 +73,7 @@ class Generator(nn.Module):
     def __init__(self, spec: ImageSpec, config: Config):
         super().__init__()
         self.spec, self.latents = spec, config.latents
-        self.condition = ConditionEmbedding(spec, config.latents)
+        self.condition = quiet(ConditionEmbedding(spec, config.latents))
         self.net = plain_mlp([2 * config.latents, *[config.width] * config.depth, math.prod(spec.shape)])
 
     def noise_shape(self) -> tuple[int]:

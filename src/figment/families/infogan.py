@@ -27,7 +27,7 @@ from figment.losses.adversarial import (
     uniform_information_nats,
 )
 from figment.nets.adversarial import Grower, PlayersConfig, Trunk, Verdict
-from figment.nets.embeddings import ConditionEmbedding, Kind, drop_condition, told_spec
+from figment.nets.embeddings import ConditionEmbedding, Kind, drop_condition, quiet, told_spec
 
 TRAIN = TrainConfig(batch_size=128, optimizer="adam", lr=4e-4, beta1=0.5, beta2=0.999, schedule="constant")
 
@@ -69,7 +69,7 @@ class Generator(nn.Module):
     def __init__(self, spec: ImageSpec, config: Config):
         super().__init__()
         self.parts = [config.latents, config.categories, config.numbers]
-        self.condition = ConditionEmbedding(spec, config.latents)
+        self.condition = quiet(ConditionEmbedding(spec, config.latents))
         self.grow = Grower(sum(self.parts) + config.latents, spec.shape, config.width)
 
     def noise_shape(self) -> tuple[int]:

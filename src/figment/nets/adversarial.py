@@ -18,7 +18,7 @@ from figment.core.config import check_range
 from figment.core.diff_augment import DiffAugment
 from figment.core.errors import DataError
 from figment.core.types import Batch, Condition, ImageSpec
-from figment.nets.embeddings import ConditionEmbedding, drop_condition
+from figment.nets.embeddings import ConditionEmbedding, drop_condition, quiet
 
 Norm = Literal["batch", "none"]
 
@@ -84,13 +84,17 @@ class ConvGenerator(nn.Module):
     def __init__(self, spec: ImageSpec, config: PlayersConfig):
         super().__init__()
         self.latents = config.latents
-        self.condition = ConditionEmbedding(spec, config.latents)
+        self.condition = quiet(ConditionEmbedding(spec, config.latents))
         self.grow = Grower(2 * config.latents, spec.shape, config.width)
 
     def noise_shape(self) -> tuple[int]:
         return (self.latents,)
 
     def generate(self, noise: Tensor, condition: Condition | None = None, settings: Any = None) -> Tensor:
+        return self.draw(noise, condition)
+
+    def draw(self, noise: Tensor, condition: Condition | None) -> Tensor:
+        """What the critic is shown."""
         vector = self.condition(condition, noise.shape[0]).to(noise.device)
         return self.grow(torch.cat([noise, vector], 1))
 
@@ -99,10 +103,10 @@ class Trunk(nn.Module):
     """A picture to the features by which it is judged, halved in size by every layer: (B, C, H, W) -> (B, features).
 
     shape: (C, H, W). norm: "batch" lets the pictures of a batch stand out against each other; "none" judges each by
-    itself, which penalties on the slope need.
+    itself, which penalties on the slope need. dropout: share of channels and features that are hidden in training.
     """
 
-    def __init__(self, shape: tuple[int, int, int], width: int, norm: Norm):
+    def __init__(self, shape: tuple[int, int, int], width: int, norm: Norm, dropout: float = 0.0):
         super().__init__()
         channels, *size = shape
         halvings = _doublings(shape) + 1
@@ -112,7 +116,7 @@ class Trunk(nn.Module):
             normed = norm == "batch" and level > 0  # Radford et al.: not on what the critic sees first
             layers += [nn.Conv2d(before, after, 4, 2, 1, bias=not normed)]
             layers += [nn.BatchNorm2d(after)] if normed else []
-            layers += [nn.LeakyReLU(0.2)]
+            layers += [nn.LeakyReLU(0.2), *([nn.Dropout2d(dropout)] if dropout else [])]
         self.features = widths[-1]
         places = math.prod(side // 2**halvings for side in size)
         layers += [nn.Flatten(), nn.Linear(widths[-1] * places, self.features), nn.LeakyReLU(0.2)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from figment.core.types import Condition, ImageSpec
-from figment.nets.embeddings import ConditionEmbedding
+from figment.nets.embeddings import ConditionEmbedding, quiet
 from figment.nets.pyramid import Size, level_widths, pyramid, resize
 from figment.nets.spectral import spectral
 
@@ -120,7 +120,7 @@ class BigGenerator(nn.Module):
         widths = level_widths(len(sizes), width, 16 * width)
         vector, place = chunk + embedding, attended(sizes[1:], attention_below)
         self.chunk, self.parts, self.start = chunk, len(sizes), (widths[0], *sizes[0])
-        self.condition = ConditionEmbedding(spec, embedding)
+        self.condition = quiet(ConditionEmbedding(spec, embedding))
         self.enter = spectral(nn.Linear(chunk, widths[0] * sizes[0][0] * sizes[0][1]))
         plan = list(zip(widths[:-1], widths[1:], sizes[1:], strict=True))
         self.blocks = nn.ModuleList(GrowingBlock(before, after, vector, size) for before, after, size in plan)

@@ -78,6 +78,19 @@ class ConditionEmbedding(nn.Module):
         return total + self.caption(text.mean()), text
 
 
+def quiet(embedding: ConditionEmbedding) -> ConditionEmbedding:
+    """The embedding, at first as loud as a one-hot is, for a generator that is given it beside its noise.
+
+    As loud as the noise it drowns that: pictures then differ by what was asked for and by nothing else (JOURNAL.md,
+    2026-11-23).
+    """
+    with torch.no_grad():
+        for layer in (embedding.labels, embedding.attributes, embedding.caption):
+            for weights in layer.parameters() if layer else ():
+                weights.mul_(embedding.width**-0.5)
+    return embedding
+
+
 def told_spec(spec: ImageSpec, told: Sequence[Kind]) -> ImageSpec:
     """The spec without the kinds of condition that a network is not told of.
 
