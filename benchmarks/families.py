@@ -53,8 +53,9 @@ def figment(*words: object) -> str:
 
 
 def chosen(answer: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The columns' scores of one answer of `figment eval`."""
-    return {name: {key: answer["scores"][name][key] for key in ("value", "low", "high", "floor")} for name in COLUMNS}
+    """The columns' scores of one answer of `figment eval`, as many as it has: no accuracy where no class was asked."""
+    scores = {name: answer["scores"][name] for name in COLUMNS if name in answer["scores"]}
+    return {name: {key: score[key] for key in ("value", "low", "high", "floor")} for name, score in scores.items()}
 
 
 def facts(run: Path) -> dict[str, Any]:
@@ -70,12 +71,15 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a row for each run, the floors last."""
     lines = ["| | " + " | ".join((*COLUMNS, "images seen", "images/s")) + " |", "|-" * (len(COLUMNS) + 3) + "|"]
     for row in rows:
-        scores = [f"{value['value']:.3g} [{value['low']:.3g}, {value['high']:.3g}]" for value in row["scores"].values()]
-        lines.append(
-            f"| `{row['family']}` | {' | '.join(scores)} | {row['images']:,} | {row['images_per_second']:,.0f} |"
-        )
-    floors = [f"{value['floor']:.3g}" for value in rows[0]["scores"].values()]
+        scores = " | ".join(cell(row["scores"].get(name)) for name in COLUMNS)
+        lines.append(f"| `{row['family']}` | {scores} | {row['images']:,} | {row['images_per_second']:,.0f} |")
+    floors = [f"{value['floor']:.3g}" for value in max((row["scores"] for row in rows), key=len).values()]
     return "\n".join([*lines, f"| *floor* | {' | '.join(floors)} | | |"])
+
+
+def cell(score: dict[str, float] | None) -> str:
+    """A score with its interval; nothing of what was not measured."""
+    return f"{score['value']:.3g} [{score['low']:.3g}, {score['high']:.3g}]" if score else ""
 
 
 if __name__ == "__main__":
