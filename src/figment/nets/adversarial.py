@@ -103,7 +103,7 @@ class Trunk(nn.Module):
     """A picture to the features by which it is judged, halved in size by every layer: (B, C, H, W) -> (B, features).
 
     shape: (C, H, W). norm: "batch" lets the pictures of a batch stand out against each other; "none" judges each by
-    itself, which penalties on the slope need. dropout: share of channels and features that are hidden in training.
+    itself, which penalties on the slope need. dropout: share of channels that are hidden in training.
     """
 
     def __init__(self, shape: tuple[int, int, int], width: int, norm: Norm, dropout: float = 0.0):
