@@ -630,13 +630,16 @@ def test_a_server_that_is_busy_is_asked_again(site):
 
 
 def test_a_host_that_does_not_answer_is_given_up(site, fetcher, tmp_path):
-    def silent(handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(0.7)
+    enough = threading.Event()
 
-    with Fetcher(Gate((site.place,)), "figment", seconds=0.05) as impatient, Frontier(tmp_path / "f", "c") as frontier:
+    def silent(handler: BaseHTTPRequestHandler) -> None:
+        enough.wait(30)
+
+    with Fetcher(Gate((site.place,)), "figment", seconds=0.5) as impatient, Frontier(tmp_path / "f", "c") as frontier:
         site.routes |= {f"/{number}.png": silent for number in range(6)}
         frontier.add(Link(f"{site.url}/{number}.png", "picture") for number in range(6))
         visits = list(Crawler(Bounds(("127.0.0.1",), 0, 1, 9, 0, False), frontier, impatient).visits())
+        enough.set()
     assert [visit.link.reason[:24] for visit in visits] == ["no whole answer within 0"] * 3 + [
         "127.0.0.1 has not answer"
     ] * 3

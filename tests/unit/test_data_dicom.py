@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,16 @@ def grey(path: Path, **settings: object) -> np.ndarray:
 
 
 # From stored values to grey.
+
+
+def test_what_is_no_file_is_refused_by_its_name_and_never_waited_for(tmp_path):
+    scan(tmp_path / "a.dcm")
+    os.mkfifo(tmp_path / "b.dcm")
+    os.mkfifo(tmp_path / "nameless")
+    (tmp_path / "c.dcm").symlink_to("nowhere")
+    _, *refused = read(tmp_path)
+    assert [one.key for one in refused] == ["b.dcm", "c.dcm"]
+    assert all("is no file but a link that leads nowhere" in one.reason for one in refused)
 
 
 def test_the_window_of_the_standard():

@@ -92,3 +92,15 @@ def test_without_ray_one_line_says_what_to_install(tmp_path, photos, monkeypatch
 def test_a_place_that_is_none_is_named(tmp_path, photos, place):
     with pytest.raises(ConfigError, match=f"--on {place}: no such place; give ray, or ray://HOST:10001"):
         build([str(photos)], tmp_path / "out", on=place)
+
+
+def test_a_cluster_that_cannot_be_joined_is_one_line(tmp_path, photos, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise ray.exceptions.AuthenticationError("Token authentication is enabled\nand there is no token")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    words = ("data", "build", photos, "--out", tmp_path / "out", "--on", "ray://head:10001")
+    complaint = figment(*words).complaint
+    assert "no cluster can be reached (Token authentication is enabled and there is no token" in complaint
+    assert "RAY_AUTH_TOKEN" in complaint

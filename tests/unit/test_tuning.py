@@ -83,7 +83,10 @@ def test_the_choice_becomes_the_runs_default_and_survives_the_train_command(judg
     assert "fd: temperature over temperature" in (tmp_path / "tune.html").read_text("utf-8")
     assert {row["settings"]["temperature"] for row in looked["trials"]} == {0.6, 0.7, 0.8, 0.9, 1.0, 1.1}
     answer = done("tune", run, "--num", 20, "--json").json
-    assert answer["sampling"]["temperature"] == looked["sampling"]["temperature"]
+    score = {row["settings"]["temperature"]: row["fd"] for row in looked["trials"]}
+    assert {row["settings"]["temperature"]: row["fd"] for row in answer["trials"]} == score
+    # Which of those within 3% of the best is quickest changes from call to call.
+    assert score[answer["sampling"]["temperature"]] <= 1.03 * min(score.values())
     loaded = load_model(run)
     assert loaded.sampling.temperature == answer["sampling"]["temperature"]
     assert loaded.facts.get("sigma_rel") == answer["sigma_rel"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from figment.core.errors import DataError
@@ -27,6 +28,17 @@ def read_file(file: Path) -> bytes:
         raise Unreadable(f"cannot be read: {error.strerror}") from None
     except ValueError:  # a name with a zero in it, or one that no file system can spell
         raise Unreadable("has a name that no file can have") from None
+
+
+def only_files(found: Iterable[Path]) -> list[Path]:
+    """What a source found by its name in a folder, without the folders among it.
+
+    Raises DataError for what is neither: a link that leads nowhere, left out unsaid, is pictures that go missing.
+    """
+    files = [path for path in found if not path.is_dir()]
+    if other := next((path for path in files if not path.is_file()), None):
+        raise DataError(f"{other}: leads nowhere, or is a pipe, a socket or a device; take it out of the folder")
+    return files
 
 
 def refuse_no_file(path: Path) -> None:

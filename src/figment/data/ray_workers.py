@@ -80,6 +80,7 @@ def _answer(version: str, work: Callable[[Question], Answer], question: Question
 def _joined(place: str) -> Iterator[None]:
     """Within a cluster; one that this process had joined before is left as it was."""
     import ray
+    from ray.exceptions import RayError
 
     if ray.is_initialized():
         yield
@@ -90,10 +91,10 @@ def _joined(place: str) -> Iterator[None]:
     try:
         with warnings.catch_warnings(action="ignore"):  # what goes wrong is an error, too
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **started_here)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, RayError) as error:
         raise DataError(
             f"--on {place}: no cluster can be reached ({one_line(error)}); start one with: ray start --head;"
-            " where it wants a token, set RAY_AUTH_MODE=token"
+            " where it wants a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN=TOKEN"
         ) from None
     try:
         if threading.current_thread() is threading.main_thread():

@@ -20,6 +20,7 @@ import numpy as np
 
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record
+from figment.data.files import only_files
 from figment.data.headers import one_line
 from figment.data.plain_pickle import load
 
@@ -79,9 +80,8 @@ def records(config: Config) -> Iterator[Record]:
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
     """(name, content) of the label names, then of every batch in order, from a folder or an archive."""
     if path.is_dir():
-        found = {
-            file.name: file for file in path.rglob("*") if file.is_file() and file.stat().st_size <= MAX_FILE_BYTES
-        }
+        named = (file for file in path.rglob("*") if file.name in _NAMES or _BATCH.fullmatch(file.name))
+        found = {file.name: file for file in only_files(named) if file.stat().st_size <= MAX_FILE_BYTES}
         for name in _in_order(found):
             yield name, found[name].read_bytes()
         return

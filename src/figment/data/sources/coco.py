@@ -20,7 +20,7 @@ import numpy as np
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
 from figment.data.decoding import decode
-from figment.data.files import read_file
+from figment.data.files import only_files, read_file
 from figment.data.headers import Unreadable, one_line
 from figment.data.layout import SPLITS, natural
 
@@ -67,7 +67,7 @@ def records(config: Config) -> Iterator[Record | Rejected]:
 def _sets(root: Path) -> list[str]:
     """train2017, val2017, ...: those that have annotations."""
     named = [*root.glob("annotations/instances_*.json"), *root.glob("annotations/captions_*.json")]
-    files = [file for file in named if file.is_file()]
+    files = only_files(named)
     if not files:
         raise DataError(
             f"{root}: no annotations/instances_*.json or captions_*.json in it; give the folder that holds them"

@@ -93,17 +93,21 @@ def _files(root: Path) -> list[Path]:
     found = [
         file
         for file in root.rglob("*")
-        if file.is_file() and not any(map(is_hidden, file.relative_to(root).parts)) and _is_dicom(file)
+        if not file.is_dir() and not any(map(is_hidden, file.relative_to(root).parts)) and _is_dicom(file)
     ]
     return sorted(found, key=lambda file: natural(file.as_posix()))
 
 
 def _is_dicom(file: Path) -> bool:
+    if file.name.lower().endswith(SUFFIXES):
+        return True  # refused when it is read, if it is none
+    if not file.is_file():
+        return False
     try:
         with file.open("rb") as stream:
-            return file.name.lower().endswith(SUFFIXES) or stream.read(132)[128:] == b"DICM"
+            return stream.read(132)[128:] == b"DICM"
     except OSError:
-        return file.name.lower().endswith(SUFFIXES)  # refused when it is read
+        return False
 
 
 def _cut(frames: np.ndarray, length: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -117,6 +121,8 @@ def _cut(frames: np.ndarray, length: int) -> Iterator[tuple[int, np.ndarray]]:
 def _read(file: Path, config: Config) -> tuple[np.ndarray, dict[str, str]]:
     """(uint8 (T, H, W, C), what may be told of it: the kind of picture, and nothing of the patient)"""
     try:
+        if not file.is_file():
+            raise Unreadable("is no file but a link that leads nowhere, a pipe, a socket or a device")
         if file.stat().st_size > MAX_FILE_BYTES:
             raise Unreadable(f"larger than {MAX_FILE_BYTES >> 20} MiB; cut it first")
         with warnings.catch_warnings(action="ignore"):  # of the many small liberties that devices take

@@ -18,6 +18,7 @@ import numpy as np
 from figment.core.config import check_range
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
+from figment.data.files import only_files
 from figment.data.glyphs import characters
 from figment.data.layout import natural
 
@@ -122,7 +123,7 @@ def _files(path: Path) -> list[Path]:
         raise DataError(f"{path}: no such file or folder; give a font, as in font:DejaVuSans.ttf")
     if not path.is_dir():
         return [path]
-    files = [file for file in path.rglob("*") if file.name.lower().endswith(SUFFIXES) and file.is_file()]
+    files = only_files(file for file in path.rglob("*") if file.name.lower().endswith(SUFFIXES))
     if not files:
         raise DataError(f"{path}: no fonts in it; give a folder of {', '.join(SUFFIXES)} files")
     return sorted(files, key=lambda file: natural(file.relative_to(path).as_posix()))

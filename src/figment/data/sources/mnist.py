@@ -19,6 +19,7 @@ import numpy as np
 
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record
+from figment.data.files import only_files
 from figment.data.layout import natural
 
 MAX_SIDE = 4096
@@ -70,8 +71,8 @@ def count(config: Config) -> int:
 
 
 def _image_files(path: Path) -> list[Path]:
-    files = [path] if path.is_file() else sorted(path.rglob("*images*idx3*"), key=lambda file: natural(file.name))
-    files = [file for file in files if file.is_file() and not file.name.startswith(".")]
+    found = [path] if path.is_file() else only_files(path.rglob("*images*idx3*"))
+    files = sorted((file for file in found if not file.name.startswith(".")), key=lambda file: natural(file.name))
     if not files:
         raise DataError(f"{path}: no IDX files in it; give a folder with train-images-idx3-ubyte.gz and its like")
     return files

@@ -18,6 +18,7 @@ from typing import Any
 
 from figment.core.errors import ConfigError, DataError, MissingExtra
 from figment.core.types import Record, Rejected
+from figment.data.files import only_files
 from figment.data.headers import one_line
 from figment.data.layout import SPLITS, natural
 
@@ -70,8 +71,8 @@ def count(config: Config) -> int:
 
 
 def _files(path: Path) -> list[Path]:
-    found = (file for file in path.rglob("*.parquet") if file.is_file())
-    files = [path] if path.is_file() else sorted(found, key=lambda file: natural(file.as_posix()))
+    found = [path] if path.is_file() else only_files(path.rglob("*.parquet"))
+    files = sorted(found, key=lambda file: natural(file.as_posix()))
     if not files:
         raise DataError(f"{path}: no .parquet files in it; give a file or a folder of them")
     return files

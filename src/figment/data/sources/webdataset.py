@@ -16,6 +16,7 @@ from typing import Any
 from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
 from figment.data import tars
+from figment.data.files import only_files
 from figment.data.layout import PICTURE_SUFFIXES, SPLITS, is_hidden, natural
 from figment.data.members import Member, refusal_of_name
 from figment.data.pixels import decode_png
@@ -56,11 +57,11 @@ def records(config: Config) -> Iterator[Record | Rejected]:
 
 def _shards(path: Path) -> list[Path]:
     folder = path / "shards" if (path / CARD).exists() else path
-    found = [file for file in folder.rglob("*") if file.name.lower().endswith(_SHARDS) and file.is_file()]
-    found = [path] if path.is_file() else sorted(found, key=lambda file: natural(file.as_posix()))
+    shards = (file for file in folder.rglob("*") if file.name.lower().endswith(_SHARDS))
+    found = [path] if path.is_file() else only_files(shards)
     if not found:
         raise DataError(f"{path}: no .tar in it; give a shard or a folder of them")
-    return found
+    return sorted(found, key=lambda file: natural(file.as_posix()))
 
 
 def _samples(shard: Path) -> Iterator[tuple[str, dict[str, bytes | str]]]:
