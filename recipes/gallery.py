@@ -59,11 +59,12 @@ def make(run: Run, folder: Path) -> None:
 def told(run: Run) -> dict[str, str]:
     """What the docstring of a recipe says of its picture, by what it begins with."""
     facts = json.loads((GALLERY / run.picture).with_suffix(".json").read_text("utf-8"))
-    fd, accuracy = facts["scores"]["fd"], facts["scores"]["accuracy"]
+    fd, accuracy = facts["scores"]["fd"], facts["scores"].get("accuracy")  # none where no class was asked for
+    said = f", accuracy {accuracy['value']:.3g}" if accuracy else ""
     trainings = [command for command in run.commands if command.startswith("figment train ")]
     return {
         "cost": f"{facts['train_seconds']} s of training on {spent_on(facts)}",
-        "score": f"fd {fd['value']:.3g} (floor {fd['floor']:.3g}), accuracy {accuracy['value']:.3g}",
+        "score": f"fd {fd['value']:.3g} (floor {fd['floor']:.3g}){said}",
         "command": trainings[-1],
     }
 

@@ -17,7 +17,7 @@ from figment.core.errors import ConfigError, DataError
 from figment.core.types import Record, Rejected
 from figment.data.source import resolve
 from figment.data.sources import digits, folder
-from tests.pictures import classes, jpeg, png, write_folder, write_tar, write_zip
+from tests.pictures import classes, jpeg, png, write_folder, write_zip
 
 
 def keys(root: Path) -> list[str]:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from figment.core import ranks
@@ -23,7 +22,7 @@ from figment.core.objective import Objective
 from figment.core.types import Phase
 from figment.train.ema import Ema
 from figment.train.gradients import Gradients, Whole, total
-from figment.train.optimizers import make_optimizer
+from figment.train.optimizers import load_moments, make_optimizer, moments, take_step
 from figment.train.posthoc import WIDTHS, PowerEma, part_name
 from figment.train.schedule import Plateau, lr_factor
 from figment.train.shard import Sharded, kept_state, load
@@ -142,15 +141,7 @@ class Trainer:
         sums["gradient_norm"] = norm
         values = {f"{phase.name}/{name}": float(value) for name, value in sums.items()}
         self._refuse_nonfinite({name: value for name, value in values.items() if name.partition("/")[2] not in stats})
-        if self.config.clip_norm:
-            torch._foreach_mul_(gradients, min(1.0, self.config.clip_norm / (float(norm) + 1e-12)))
-        if self.config.l1:
-            for parameter in parameters:
-                if parameter.grad is not None:
-                    parameter.grad.add_(parameter.detach().sign(), alpha=self.config.l1)
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * lr_factor
-        optimizer.step()
+        take_step(optimizer, self.config, float(norm), lr_factor)
         return values
 
     def _refuse_nonfinite(self, values: Mapping[str, float]) -> None:
@@ -167,16 +158,10 @@ class Trainer:
 
         All ranks ask for it together; of weights that they share only the first one has the tensors.
         """
-        moments: dict[str, Tensor] = {}
-        for number, optimizer in enumerate(self.optimizers.values()):
-            for index, state in optimizer.state_dict()["state"].items():
-                for name, value in state.items():
-                    if value is not None:  # SGD without momentum stores None
-                        moments[f"{number}.{index}.{name}"] = ranks.kept(torch.as_tensor(value))
         parts = {
             "objective": kept_state(self.objective),
             "average": kept_state(self.ema.model),
-            "optimizers": moments,
+            "optimizers": moments(self.optimizers.values()),
             **self.averages(),
         }
         return parts, {"seen_images": self.seen_images, "plateau": self.plateau.state}
@@ -197,26 +182,9 @@ class Trainer:
                 load(average.model, parts[name])
         except RuntimeError as error:
             raise CheckpointError(f"the checkpoint of step {step} does not fit this family: {error}") from None
-        for number, optimizer in enumerate(self.optimizers.values()):
-            states: dict[int, dict[str, Tensor]] = {}
-            owned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            for key, tensor in parts["optimizers"].items():
-                owner, index, name = key.split(".", 2)
-                if int(owner) == number:
-                    states.setdefault(int(index), {})[name] = _laid_out_as(owned[int(index)], tensor)
-            optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+        load_moments(self.optimizers.values(), parts["optimizers"])
         self.step, self.seen_images = step, int(facts["seen_images"])
         self.plateau.state = dict(facts["plateau"])
-
-
-def _laid_out_as(parameter: Tensor, moment: Tensor) -> Tensor:
-    """A moment in its parameter's memory order: fused optimizers walk through both at once, whatever their strides.
-
-    Files hold tensors in plain order, channels_last weights are in another.
-    """
-    if moment.shape != parameter.shape:
-        return moment
-    return torch.empty_like(parameter).copy_(ranks.cut_like(moment, parameter))
 
 
 def _parameters(objective: Objective, updates: tuple[str, ...]) -> list[nn.Parameter]:
