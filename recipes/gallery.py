@@ -27,6 +27,7 @@ from recipes.run import Run
 ROOT = Path(__file__).parents[1]
 GALLERY = ROOT / "gallery"
 PAGE = ROOT / "docs" / "gallery.md"
+TOLD = ("fd", "accuracy", "psnr")  # of all that was measured, in a recipe
 
 
 def names() -> list[str]:
@@ -45,12 +46,12 @@ def make(run: Run, folder: Path) -> None:
         started = time.monotonic()
         answer = figment(command, folder)
         seconds += (time.monotonic() - started) * command.startswith("figment train ")
-    shutil.copy(folder / run.picture, GALLERY)
+    shutil.copy(folder / (run.found or run.picture), GALLERY / run.picture)
     facts = {
         "commands": run.commands,
         "train_seconds": round(seconds),
         "cores": len(os.sched_getaffinity(0)),
-        "scores": answer["runs"][0]["scores"],
+        "scores": answer["runs"][0]["scores"] if "runs" in answer else {},
     }
     path = (GALLERY / run.picture).with_suffix(".json")
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
@@ -59,14 +60,16 @@ def make(run: Run, folder: Path) -> None:
 def told(run: Run) -> dict[str, str]:
     """What the docstring of a recipe says of its picture, by what it begins with."""
     facts = json.loads((GALLERY / run.picture).with_suffix(".json").read_text("utf-8"))
-    fd, accuracy = facts["scores"]["fd"], facts["scores"].get("accuracy")  # none where no class was asked for
-    said = f", accuracy {accuracy['value']:.3g}" if accuracy else ""
     trainings = [command for command in run.commands if command.startswith("figment train ")]
     return {
         "cost": f"{facts['train_seconds']} s of training on {spent_on(facts)}",
-        "score": f"fd {fd['value']:.3g} (floor {fd['floor']:.3g}){said}",
+        "score": ", ".join(score(name, facts["scores"][name]) for name in TOLD if name in facts["scores"]) or "none",
         "command": trainings[-1],
     }
+
+
+def score(name: str, one: dict) -> str:
+    return f"{name} {one['value']:.3g}" + (f" (floor {one['floor']:.3g})" if name == "fd" else "")
 
 
 def spent_on(facts: dict) -> str:
@@ -95,7 +98,7 @@ def page() -> str:
         facts = json.loads(path.read_text(encoding="utf-8"))
         lines += [f"## {path.stem}", "", f"![{path.stem}](../gallery/{path.stem}.png)", "", "```"]
         lines += [*facts["commands"], "```", "", f"Training took {facts['train_seconds']} s on {spent_on(facts)}.", ""]
-        lines += ["| score | value | 95% interval | floor |", "|-|-|-|-|"]
+        lines += ["| score | value | 95% interval | floor |", "|-|-|-|-|"] if facts["scores"] else []
         for name, one in facts["scores"].items():
             floor = "" if one["floor"] is None else f"{one['floor']:.3g}"
             lines.append(f"| {name} | {one['value']:.3g} | {one['low']:.3g} to {one['high']:.3g} | {floor} |")

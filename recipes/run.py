@@ -8,10 +8,11 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Run:
     """commands: `figment ...` lines, given in order in one folder: the dataset, the training, the picture, the scores.
-    picture: the file among what they leave there that the gallery shows."""
+    picture: its name in the gallery, and where they leave it there, unless `found` says where."""
 
     commands: tuple[str, ...]
     picture: str
+    found: str = ""
 
 
 def digits(family: str, training: str, *before: str) -> Run:

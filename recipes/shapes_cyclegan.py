@@ -1,0 +1,23 @@
+"""Circles turned into squares, learnt without a single pair: figures not seen before, each beside its translation.
+
+cost      ? s of training on one CPU core
+score     ?
+command   figment train cyclegan --data figures --out cyclegan --family.first circle --family.second square --steps 1500
+"""
+
+from __future__ import annotations
+
+from recipes.run import Run
+
+
+def recipe() -> Run:
+    """Two classes of one dataset. There are no pairs to score it on: look at it."""
+    return Run(
+        commands=(
+            "figment data build shapes:8000 --shapes.figures 1 --out figures",
+            "figment train cyclegan --data figures --out cyclegan --family.first circle --family.second square"
+            " --steps 1500",
+        ),
+        picture="cyclegan-shapes.png",
+        found="cyclegan/samples/00001500.png",
+    )
