@@ -31,7 +31,7 @@ CLOSE = 1e-4  # in [-1, 1] pictures
 
 NOT_THERE = {  # what networks of figment's have and those of diffusers lack
     "UNet": "norms over the channels of a pixel, and a way past them",
-    "TokenNet": "a way past the norms, and other positions",
+    "TokenNet": "a way past the norms, and other positions; its own DiT draws codes of an AutoencoderKL, no pictures",
     "ModulatedMlp": "no convolutions",
 }
 TARGETS = {"noise": "epsilon", "velocity": "v_prediction", "image": "sample"}

@@ -25,7 +25,7 @@ from figment.nets.adversarial import drawn
 from figment.nets.embeddings import ConditionEmbedding, quiet
 from figment.nets.mlp import plain_mlp
 
-TRAIN = TrainConfig(batch_size=128, optimizer="adam", lr=1e-3, beta1=0.5, beta2=0.999, schedule="constant")
+TRAIN = TrainConfig(batch_size=128, optimizer="adam", lr=4e-4, beta1=0.5, beta2=0.999, schedule="constant")
 
 
 @dataclass(frozen=True)
