@@ -252,13 +252,13 @@ def test_published_weights_in_the_cache_are_found_and_loaded(tmp_path, monkeypat
 
 @pytest.mark.parametrize("name", ["dino", "clip"])
 def test_without_transformers_the_extra_is_named(name, monkeypatch):
-    from figment.features import _hub
+    from figment.core import pretrained
 
     def missing(name):
         raise ModuleNotFoundError(name)
 
     module = plugins.load("features", name)
-    monkeypatch.setattr(_hub.importlib, "import_module", missing)
+    monkeypatch.setattr(pretrained.importlib, "import_module", missing)
     with pytest.raises(MissingExtra, match=f"--features {name} needs the extra 'hub'"):
         module.load(module.Config(), None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
@@ -11,13 +11,23 @@ from figment.core.types import Batch, Loss, Phase
 M = TypeVar("M", bound=nn.Module)
 
 
+@runtime_checkable
+class Begins(Protocol):
+    """A part of a model whose first weights lie elsewhere."""
+
+    def begin(self) -> None:
+        """Read them; called once, when a run starts from nothing."""
+        ...
+
+
 class Objective(nn.Module, Generic[M]):
     """A model together with all that is needed to train it: critics, teachers, statistics.
 
     Only `.model` is averaged, shipped, sampled and served. A family with one loss overrides `loss`; an adversarial one
     overrides `phases`. Whatever a later step depends on (averages, strengths, codebooks) must be a parameter or a
     buffer, changed in place, because those are what a checkpoint holds. A loss may see a slice of the step's batch:
-    `core.engine.whole_batch` says how many images all slices have together.
+    `core.engine.whole_batch` says how many images all slices have together. A part with `frozen = True` is never
+    trained, whatever a phase updates.
     """
 
     model: M
@@ -35,6 +45,9 @@ class Objective(nn.Module, Generic[M]):
 
         A run that goes on, or a model that is loaded, has them already.
         """
+        for part in self.model.modules():
+            if isinstance(part, Begins):
+                part.begin()
 
     def at_full_cost(self) -> None:
         """Called on one that is thrown away, before its steps are timed: be as slow as a step will ever be."""

@@ -23,7 +23,7 @@ from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss
 from figment.losses.denoising import rows
 from figment.losses.likelihood import grey_level_nats, normal_kl_nats
-from figment.nets.backbone import Backbone, BackboneConfig
+from figment.nets.backbone import Backbone, BackboneConfig, complete
 from figment.nets.embeddings import drop_condition
 from figment.samplers import Sampling, draw, step_of
 
@@ -198,4 +198,5 @@ class DdpmObjective(Objective[DdpmModel]):
 
 def build(config: Config, spec: ImageSpec) -> Objective:
     """A network that takes steps of noise back, for pictures of this spec."""
+    config = complete(config, spec)
     return DdpmObjective(DdpmModel(config, spec), config)

@@ -22,7 +22,7 @@ from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss
 from figment.losses.denoising import log_normal_sigmas, rows
 from figment.losses.likelihood import ode_bits_per_dim
-from figment.nets.backbone import Backbone, BackboneConfig
+from figment.nets.backbone import Backbone, BackboneConfig, complete
 from figment.nets.embeddings import drop_condition
 from figment.samplers import Sampling, draw
 
@@ -133,4 +133,5 @@ def augmented(images: Tensor, share: float) -> tuple[Tensor, Tensor]:
 
 def build(config: Config, spec: ImageSpec) -> Objective:
     """A preconditioned denoiser for pictures of this spec."""
+    config = complete(config, spec)
     return EdmObjective(EdmModel(config, spec), config)

@@ -24,7 +24,7 @@ from figment.losses.coupling import transport
 from figment.losses.denoising import rows
 from figment.losses.likelihood import ode_bits_per_dim
 from figment.losses.times import Times, draw_times
-from figment.nets.backbone import Backbone, BackboneConfig
+from figment.nets.backbone import Backbone, BackboneConfig, complete
 from figment.nets.embeddings import drop_condition
 from figment.samplers import Sampling, draw
 
@@ -100,4 +100,5 @@ class FlowObjective(Objective[FlowModel]):
 
 def build(config: Config, spec: ImageSpec) -> Objective:
     """A velocity network for pictures of this spec."""
+    config = complete(config, spec)
     return FlowObjective(FlowModel(config, spec), config)

@@ -22,6 +22,7 @@ from figment.core.errors import CapabilityError, ConfigError, DataError
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, Encodes, ImageSpec, Loss, Phase
 from figment.losses.denoising import logit_normal_times, rows
+from figment.nets import backbone
 from figment.nets.backbone import Backbone, BackboneConfig
 from figment.nets.embeddings import drop_condition
 from figment.samplers import Sampling, draw
@@ -61,7 +62,7 @@ def complete(config: Config, spec: ImageSpec) -> Config:
         )
     if loaded.spec.shape != spec.shape:
         raise DataError(f"--family.autoencoder {config.autoencoder}: made for {loaded.spec}, the dataset has {spec}")
-    return replace(config, inner=Inner.of(loaded))
+    return replace(backbone.complete(config, spec), inner=Inner.of(loaded))
 
 
 class LatentModel(nn.Module):
@@ -114,6 +115,7 @@ class LatentObjective(Objective[LatentModel]):
         self.config = config
 
     def begin(self) -> None:
+        super().begin()
         assert self.config.inner, "complete() has recorded it"
         self.model.autoencoder.load_state_dict(self.config.inner.weights(Path(self.config.autoencoder)))
 

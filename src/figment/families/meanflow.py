@@ -25,7 +25,7 @@ from figment.core.config import Scale, TrainConfig, check_range
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss
 from figment.losses.denoising import adaptive, logit_normal_times, rows
-from figment.nets.backbone import Backbone, BackboneConfig
+from figment.nets.backbone import Backbone, BackboneConfig, complete
 from figment.nets.embeddings import drop_condition
 
 TRAIN = TrainConfig(batch_size=64, lr=1e-3, beta2=0.99)
@@ -153,4 +153,5 @@ class MeanFlowObjective(Objective[MeanFlowModel]):
 
 def build(config: Config, spec: ImageSpec) -> Objective:
     """An average-velocity network for pictures of this spec."""
+    config = complete(config, spec)
     return MeanFlowObjective(MeanFlowModel(config, spec), config)

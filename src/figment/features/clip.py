@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from figment.features._hub import digest_of, pretrained
+from figment.core.pretrained import digest_of
+from figment.features._hub import pretrained
 from figment.features._resize import bicubic, colour_bytes, standardised
 
 if TYPE_CHECKING:

@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ import transformers
 from figment.core.checkpoint import LoadedModel
 from figment.core.config import from_json, read_json
 from figment.core.errors import CapabilityError, CheckpointError, ConfigError
+from figment.core.pretrained import silence
 from figment.core.types import ImageSpec
 from figment.imports._pipelines import Asked, AskedInWords, LatentPipelineModel, PipelineModel, Schedule
 from figment.samplers import RANGES, Sampling
@@ -114,7 +112,7 @@ def _opened(folder: Path, index: dict[str, Any]) -> Any:
     idle = {name: None for name in IDLE - {"scheduler"} if name in index}
     options = {"requires_safety_checker": False} if "requires_safety_checker" in index else {}
     try:
-        with _silence():
+        with silence(diffusers, transformers):
             return diffusers.DiffusionPipeline.from_pretrained(
                 folder,
                 local_files_only=True,
@@ -128,24 +126,6 @@ def _opened(folder: Path, index: dict[str, Any]) -> Any:
     except (*WRONG, safetensors.SafetensorError) as error:
         said = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{folder}: diffusers does not open it ({said}); save the pipeline anew") from None
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """No progress bars, no advice, no warnings of theirs: what is wrong becomes an error of ours."""
-    libraries = [diffusers.utils.logging, transformers.utils.logging]
-    before = [library.get_verbosity() for library in libraries]
-    for library in libraries:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for library, verbosity in zip(libraries, before, strict=True):
-            library.set_verbosity(verbosity)
-            library.enable_progress_bar()
 
 
 def _model(pipeline: Any, index: dict[str, Any], facts: dict[str, Any]) -> PipelineModel:

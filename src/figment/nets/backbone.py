@@ -7,9 +7,10 @@ Which network it is (`--family.net`) and how large, no family needs to know.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Literal, TypeVar
 
+import tyro
 from torch import Tensor, nn
 
 from figment.core.config import check_range
@@ -19,6 +20,7 @@ from figment.nets.dit import dit
 from figment.nets.embeddings import KINDS, ConditionEmbedding, FourierEmbedding, Kind, told_spec
 from figment.nets.mixer import mixer
 from figment.nets.mlp import ModulatedMlp
+from figment.nets.pretrained_text import PretrainedText, TextModel, read_text_model
 from figment.nets.text import text_width
 from figment.nets.unet import UNet
 from figment.nets.unet2d import TimeEmbedding, UNet2d
@@ -46,8 +48,12 @@ class BackboneConfig:
     """Levels of the U-Net of at most this many pixels a side have attention; 0: only the middle."""
     told: tuple[Kind, ...] = KINDS
     """What the network is told of a picture, if the dataset has it: captions alone are learnt faster than all."""
+    text: str = ""
+    """Trained encoder to read captions with: hub:NAME or a folder of transformers; else a small one learns along."""
     condition_dropout: float = 0.1
     """Share of pictures shown without their condition, which guidance needs."""
+    text_model: Annotated[TextModel | None, tyro.conf.Suppress] = field(default=None, metadata={"recorded": True})
+    """How the text encoder is built; recorded when training starts."""
 
     def __post_init__(self):
         check_range("family.width", self.width, 8, 1024)
@@ -55,6 +61,24 @@ class BackboneConfig:
         check_range("family.patch", self.patch, 0, 64)
         check_range("family.attention_below", self.attention_below, 0, 1024)
         check_range("family.condition_dropout", self.condition_dropout, 0, 1)
+
+
+C = TypeVar("C", bound=BackboneConfig)
+
+
+def complete(config: C, spec: ImageSpec) -> C:
+    """The config with its text encoder's own, where one is asked for and not recorded yet.
+
+    Raises ConfigError where nothing would be read with it, and what `read_text_model` raises.
+    """
+    if not config.text or config.text_model:
+        return config
+    if not told_spec(spec, config.told).caption_bytes:
+        raise ConfigError(
+            f"--family.text {config.text}: has no effect, the network is told of no captions; leave it out, or give "
+            "--data with captions and no --family.told without them"
+        )
+    return replace(config, text_model=read_text_model(config.text).facts)
 
 
 class Backbone(nn.Module):
@@ -71,7 +95,10 @@ class Backbone(nn.Module):
         condition_width, spec = 8 * config.width, told_spec(spec, config.told)
         self.net = network(config, spec, condition_width, channels_out or spec.channels)
         self.times = nn.ModuleList(_time_embedding(config, condition_width) for _ in range(times))
-        self.condition = ConditionEmbedding(spec, condition_width)
+        facts = config.text_model
+        assert facts or not config.text, "complete() has recorded it"
+        text = PretrainedText(config.text, facts, text_width(condition_width)) if facts else None
+        self.condition = ConditionEmbedding(spec, condition_width, text)
 
     def forward(self, images: Tensor, condition: Condition | None, *times: Tensor) -> Tensor:
         """images (B, C, H, W), each of times (B,) in [0, 1] or near it -> (B, channels_out, H, W) float32"""

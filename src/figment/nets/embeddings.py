@@ -35,14 +35,17 @@ class FourierEmbedding(nn.Module):
 
 
 class ConditionEmbedding(nn.Module):
-    """Labels, attributes and captions as one vector: (B, width). Whatever is not given has a vector of its own."""
+    """Labels, attributes and captions as one vector: (B, width). Whatever is not given has a vector of its own.
 
-    def __init__(self, spec: ImageSpec, width: int):
+    text: what reads captions, (B, L) uint8 -> Text of text_width(width) channels; None for a TextEncoder.
+    """
+
+    def __init__(self, spec: ImageSpec, width: int, text: nn.Module | None = None):
         super().__init__()
         self.width, self.caption_bytes = width, spec.caption_bytes
         self.labels = nn.Embedding(spec.num_classes + 1, width) if spec.classes else None
         self.attributes = nn.Linear(2 * len(spec.attributes), width) if spec.attributes else None
-        self.text = TextEncoder(text_width(width)) if spec.caption_bytes else None
+        self.text = (text or TextEncoder(text_width(width))) if spec.caption_bytes else None
         self.caption = nn.Linear(text_width(width), width) if spec.caption_bytes else None
 
     def forward(self, condition: Condition | None, batch_size: int) -> Tensor:

@@ -201,8 +201,7 @@ class _Fitting:
         return True
 
     def _start(self) -> None:
-        self.trainer.objective.begin()
-        self.trainer.ema.model.load_state_dict(self.trainer.objective.model.state_dict())
+        _begin(self.trainer)
         if self.run.start:
             self._start_from(Path(self.run.start))
 
@@ -351,6 +350,7 @@ def measured_pace(
 ) -> Pace:
     """How long a step takes, and the work around it: timed on a trainer that is thrown away."""
     trial, train = _trainer(run, STEPS), run.train
+    _begin(trial)
     trial.objective.at_full_cost()
     with trial.engine.threading():
         step = seconds_a_step(trial, batches)
@@ -367,6 +367,12 @@ def _trainer(run: RunConfig, steps: int, secret: bytes = b"") -> Trainer:
     train, objective = replace(run.train, slices=run.slices), build_objective(run)
     gradients = Private(objective, train, run.noise, secret) if train.privacy.epsilon else Whole()
     return Trainer(objective, train, steps=steps, seed=run.seed, engine=run.engine or Engine(), gradients=gradients)
+
+
+def _begin(trainer: Trainer) -> None:
+    """Give a trainer's objective, and its average, the weights that are taken over from elsewhere."""
+    trainer.objective.begin()
+    trainer.ema.model.load_state_dict(trainer.objective.model.state_dict())
 
 
 def _refuse_strangers(run: RunConfig) -> None:

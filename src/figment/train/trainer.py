@@ -188,6 +188,7 @@ class Trainer:
 
 
 def _parameters(objective: Objective, updates: tuple[str, ...]) -> list[nn.Parameter]:
-    """The weights of some submodules, each once, in a fixed order."""
-    found = {id(p): p for name in updates for p in objective.get_submodule(name).parameters()}
+    """The weights of some submodules that may move, each once, in a fixed order."""
+    frozen = {id(p) for part in objective.modules() if getattr(part, "frozen", False) for p in part.parameters()}
+    found = {id(p): p for name in updates for p in objective.get_submodule(name).parameters() if id(p) not in frozen}
     return list(found.values())
