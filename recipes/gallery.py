@@ -27,7 +27,7 @@ from recipes.run import Run
 ROOT = Path(__file__).parents[1]
 GALLERY = ROOT / "gallery"
 PAGE = ROOT / "docs" / "gallery.md"
-TOLD = ("fd", "accuracy", "psnr")  # of all that was measured, in a recipe
+TOLD = ("fd", "accuracy", "coverage", "psnr", "ssim")  # of all that was measured, in a recipe
 
 
 def names() -> list[str]:
@@ -93,9 +93,14 @@ def figment(command: str, folder: Path) -> dict:
 
 def page() -> str:
     """The text of docs/gallery.md, from what lies in gallery/."""
-    lines = ["# Gallery", "", "Made by `make gallery`; seeds in order, nothing picked. Columns are classes.", ""]
-    for path in sorted(GALLERY.glob("*.json")):
-        facts = json.loads(path.read_text(encoding="utf-8"))
+    lines = ["# Gallery", "", "Made by `make gallery`; seeds in order, nothing picked. Columns of digits are classes.", ""]
+    every = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(GALLERY.glob("*.json"))}
+    lines += ["| | training, s | " + " | ".join(TOLD) + " |", "|-" * (len(TOLD) + 2) + "|"]
+    for path, facts in every.items():
+        scores = (f"{facts['scores'][name]['value']:.3g}" if name in facts["scores"] else "" for name in TOLD)
+        lines.append(f"| [{path.stem}](#{path.stem}) | {facts['train_seconds']} | {' | '.join(scores)} |")
+    lines.append("")
+    for path, facts in every.items():
         lines += [f"## {path.stem}", "", f"![{path.stem}](../gallery/{path.stem}.png)", "", "```"]
         lines += [*facts["commands"], "```", "", f"Training took {facts['train_seconds']} s on {spent_on(facts)}.", ""]
         lines += ["| score | value | 95% interval | floor |", "|-|-|-|-|"] if facts["scores"] else []

@@ -20,7 +20,7 @@ def recipe() -> Run:
             "figment data export grey --to folder --out pairs/grey",
             "figment data build pairs:pairs --pairs.given grey --out shapes-pairs",
             "figment train pix2pix --data shapes-pairs --out pix2pix --steps 1500",
-            "figment eval pix2pix --data shapes-pairs --metrics fd psnr",
+            "figment eval pix2pix --data shapes-pairs --metrics psnr ssim",
         ),
         picture="pix2pix-shapes.png",
         found="pix2pix/samples/00001500.png",
