@@ -2,7 +2,7 @@
 
 cost      ? s of training on one CPU core
 score     ?
-command   figment train cyclegan --data figures --out cyclegan --family.first circle --family.second square --steps 1500
+command   figment train cyclegan --data figures --out cyclegan --steps 1500
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ def recipe() -> Run:
     """Two classes of one dataset. There are no pairs to score it on: look at it."""
     return Run(
         commands=(
-            "figment data build shapes:8000 --shapes.figures 1 --out figures",
-            "figment train cyclegan --data figures --out cyclegan --family.first circle --family.second square"
-            " --steps 1500",
+            "figment data build shapes:3000 --shapes.figures 1 --shapes.only circle square --out figures",
+            "figment train cyclegan --data figures --out cyclegan --steps 1500",
         ),
         picture="cyclegan-shapes.png",
         found="cyclegan/samples/00001500.png",

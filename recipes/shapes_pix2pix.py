@@ -14,8 +14,8 @@ def recipe() -> Run:
     """One dataset twice, in colour and in grey, read again as pairs."""
     return Run(
         commands=(
-            "figment data build shapes:3000 --shapes.figures 1 --out colour",
-            "figment data build shapes:3000 --shapes.figures 1 --decode.mode grey --out grey",
+            "figment data build shapes:3000 --shapes.figures 1 --split.val 0 --out colour",
+            "figment data build shapes:3000 --shapes.figures 1 --decode.mode grey --split.val 0 --out grey",
             "figment data export colour --to folder --out pairs/colour",
             "figment data export grey --to folder --out pairs/grey",
             "figment data build pairs:pairs --pairs.given grey --out shapes-pairs",

@@ -201,3 +201,13 @@ def test_what_cannot_be_drawn_is_said(values, message):
 
 def test_a_number_is_not_needed():
     assert shapes.count(Config()) == 10_000
+
+
+def test_only_the_shapes_that_are_named_are_drawn():
+    config = Config("60", only=("circle", "square"))
+    assert {one["shape"] for found in records(config) for one in json.loads(found.origin["drawn"])["figures"]} == {
+        "circle",
+        "square",
+    }
+    with pytest.raises(ConfigError, match=r"--shapes\.only cirle: no such shape; did you mean 'circle'\?"):
+        Config("60", only=("circle", "cirle"))

@@ -20,7 +20,7 @@ from itertools import product
 import numpy as np
 
 from figment.core.config import check_range
-from figment.core.errors import ConfigError
+from figment.core.errors import ConfigError, did_you_mean
 from figment.core.types import Record
 from figment.data.shapes_drawing import draw
 from figment.data.shapes_scene import COLOURS, INVERSE, MOTIONS, SHAPES, SIZES, Figure, Scene, captions_of
@@ -56,6 +56,8 @@ class Config:
     """Frames of a sequence in which one figure moves, grows or shrinks; 1 draws stills."""
     figures: int = 2
     """Most figures in a picture: 1, or 2 in every other one."""
+    only: tuple[str, ...] = ()
+    """Shapes to draw, such as circle and square; all where none is named."""
     hold_out: float = 0.0
     """Share of the combinations of colour, shape and place that only test pictures have."""
     seed: int = 0
@@ -68,6 +70,8 @@ class Config:
         check_range("shapes.size", self.size, 16, 1024)
         check_range("shapes.frames", self.frames, 1, 256)
         check_range("shapes.figures", self.figures, 1, 2)
+        if unknown := next((shape for shape in self.only if shape not in SHAPES), None):
+            raise ConfigError(f"--shapes.only {unknown}: no such shape{did_you_mean(unknown, SHAPES)}")
         check_range("shapes.hold_out", self.hold_out, 0, 0.5)
         check_range("shapes.seed", self.seed, 0, 2**63)
 
@@ -151,9 +155,9 @@ def _scene(random: np.random.Generator, config: Config) -> tuple[Scene, tuple[st
     """A scene, and the place of each of its figures."""
     if config.figures == 1 or random.random() < 0.5:
         motion = str(random.choice(list(MOTIONS))) if config.frames > 1 else ""
-        return Scene((_single(random, motion),)), ("centre",)
+        return Scene((_single(random, config.only, motion),)), ("centre",)
     relation = str(random.choice(list(INVERSE)))
-    first, second = _two(random, relation)
+    first, second = _two(random, config.only, relation)
     if config.frames > 1:  # across the line between them, so that the relation holds in every frame
         across = ("moving up", "moving down") if relation.endswith("of") else ("moving left", "moving right")
         first = replace(first, motion=str(random.choice(across)))
@@ -162,27 +166,27 @@ def _scene(random: np.random.Generator, config: Config) -> tuple[Scene, tuple[st
     return Scene((first, second), relation), pair
 
 
-def _looks(random: np.random.Generator) -> Figure:
+def _looks(random: np.random.Generator, only: tuple[str, ...]) -> Figure:
     """A figure that is nowhere yet."""
     size = str(random.choice(list(SIZES)))
     _, low, high = SIZES[size]
     radius = float(random.uniform(low, high))
-    return Figure(str(random.choice(list(COLOURS))), str(random.choice(list(SHAPES))), size, 0.5, 0.5, radius)
+    return Figure(str(random.choice(list(COLOURS))), str(random.choice(list(only or SHAPES))), size, 0.5, 0.5, radius)
 
 
-def _single(random: np.random.Generator, motion: str) -> Figure:
-    figure = _looks(random)
+def _single(random: np.random.Generator, only: tuple[str, ...], motion: str) -> Figure:
+    figure = _looks(random, only)
     if motion in ("growing", "shrinking"):
         figure = replace(figure, size="", radius=(SIZES["small"][1] + SIZES["large"][2]) / 2)
     x, y = (float(value) for value in random.uniform(0.5 - SHIFT, 0.5 + SHIFT, 2))
     return replace(figure, x=x, y=y, motion=motion)
 
 
-def _two(random: np.random.Generator, relation: str) -> tuple[Figure, Figure]:
+def _two(random: np.random.Generator, only: tuple[str, ...], relation: str) -> tuple[Figure, Figure]:
     """Two figures that differ in colour or shape, the first `relation` the second, neither touching anything."""
-    first, second = _looks(random), _looks(random)
+    first, second = _looks(random, only), _looks(random, only)
     while (first.colour, first.shape) == (second.colour, second.shape):
-        second = _looks(random)
+        second = _looks(random, only)
     before, after = (first, second) if relation in ("left of", "above") else (second, first)
     room = 1 - 2 * (MARGIN + before.radius + after.radius) - GAP
     low, high = (float(value) for value in np.sort(random.uniform(0, max(0.0, room), 2)))
