@@ -3,8 +3,8 @@ import { follow, get, post } from "./api.js";
 import { fillCard, waiting } from "./cards.js";
 import { short } from "./chart.js";
 import { choice, el, field, fill } from "./dom.js";
-import { known, text } from "./i18n.js";
-import { interval, span } from "./interval.js";
+import { known } from "./i18n.js";
+import { bounds, interval, span } from "./interval.js";
 import { allRuns, can, titleOfRun } from "./library.js";
 import { failed } from "./notice.js";
 import { scroll } from "./runs.js";
@@ -113,11 +113,7 @@ function boardTable(ranked) {
         "td",
         {},
         interval(row, range),
-        el(
-          "span.remark",
-          {},
-          Number.isFinite(row.low) ? text("runs.from-to", { low: short(row.low), high: short(row.high) }) : "",
-        ),
+        bounds(row),
       ),
       el("td", {}, short(row.floor)),
     ),

@@ -1,5 +1,6 @@
 /** A score's interval as a bar, with its floor: what real pictures score in place of generated ones. */
-import { svg } from "./dom.js";
+import { short } from "./chart.js";
+import { el, svg } from "./dom.js";
 
 const [WIDTH, HEIGHT, PAD] = [180, 14, 6];
 
@@ -28,6 +29,13 @@ export function interval({ value, low, high, floor }, [least, most]) {
   if (isNumber(floor)) bar.append(svg("rect", { x: place(floor) - 1, y: 0, width: 2, height: HEIGHT, class: "tick" }));
   bar.append(svg("circle", { cx: place(value), cy: 7, r: 4, class: "point" }));
   return bar;
+}
+
+/** The interval in words, and that its value lies beyond it, where few pictures make the score itself too large. */
+export function bounds({ value, low, high }) {
+  if (!isNumber(low)) return el("span.remark");
+  const key = value < low || value > high ? "runs.beyond" : "runs.from-to";
+  return el("span.remark", { t: [key, { low: short(low), high: short(high) }] });
 }
 
 const isNumber = (value) => Number.isFinite(value);

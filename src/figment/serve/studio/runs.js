@@ -3,7 +3,7 @@ import { get } from "./api.js";
 import { chart, short } from "./chart.js";
 import { el, picture } from "./dom.js";
 import { known, say, text } from "./i18n.js";
-import { interval, span } from "./interval.js";
+import { bounds, interval, span } from "./interval.js";
 import { runChoice } from "./library.js";
 import { failed } from "./notice.js";
 import { look } from "./viewer.js";
@@ -127,11 +127,7 @@ function scoreTable(scores) {
         "td",
         {},
         interval(score, span([score])),
-        el(
-          "span.remark",
-          {},
-          Number.isFinite(score.low) ? text("runs.from-to", { low: short(score.low), high: short(score.high) }) : "",
-        ),
+        bounds(score),
       ),
       el("td", {}, short(score.floor)),
       el("td", {}, text("runs.count", { fake: short(score.num_fake), real: short(score.num_real) })),

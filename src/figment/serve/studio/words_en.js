@@ -127,6 +127,7 @@ export default {
   "runs.value": "Value",
   "runs.interval": "95% interval",
   "runs.from-to": "{low} to {high}",
+  "runs.beyond": "{low} to {high}; the value lies beyond, biased by too few pictures",
   "runs.floor": "Floor",
   "runs.counts": "Pictures",
   "runs.count": "{fake} against {real}",

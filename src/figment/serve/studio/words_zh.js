@@ -127,6 +127,7 @@ export default {
   "runs.value": "数值",
   "runs.interval": "95% 区间",
   "runs.from-to": "{low} 到 {high}",
+  "runs.beyond": "{low} 到 {high}；图片太少，数值有偏差，落在区间之外",
   "runs.floor": "基准",
   "runs.counts": "图片数",
   "runs.count": "{fake} 对 {real}",
