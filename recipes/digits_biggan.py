@@ -1,7 +1,7 @@
 """Handwritten digits by BigGAN.
 
 cost      195 s of training on one CPU core
-score     fd 15.6 (floor 10.3), accuracy 0.978
+score     fd 15.6 (floor 10.3), accuracy 0.978, coverage 0.975
 command   figment train biggan --data digits --out biggan --minutes 2
 """
 

@@ -1,7 +1,7 @@
 """Handwritten digits by a consistency model, in one step each.
 
 cost      155 s of training on one CPU core
-score     fd 10.9 (floor 10.3), accuracy 0.997
+score     fd 10.9 (floor 10.3), accuracy 0.997, coverage 1
 command   figment train consistency --data digits --out consistency --family.teacher teacher --minutes 1
 """
 

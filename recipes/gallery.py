@@ -93,7 +93,8 @@ def figment(command: str, folder: Path) -> dict:
 
 def page() -> str:
     """The text of docs/gallery.md, from what lies in gallery/."""
-    lines = ["# Gallery", "", "Made by `make gallery`; seeds in order, nothing picked. Columns of digits are classes.", ""]
+    about = "Made by `make gallery`; seeds in order, nothing picked. Columns of digits are classes."
+    lines = ["# Gallery", "", f"{about} Floors and intervals stand below.", ""]
     every = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(GALLERY.glob("*.json"))}
     lines += ["| | training, s | " + " | ".join(TOLD) + " |", "|-" * (len(TOLD) + 2) + "|"]
     for path, facts in every.items():

@@ -1,7 +1,7 @@
 """Colour from grey, learnt from pairs: drawn figures that pix2pix has not seen, each beside what it makes of it.
 
-cost      ? s of training on one CPU core
-score     ?
+cost      169 s of training on one CPU core
+score     psnr 27.9, ssim 0.951
 command   figment train pix2pix --data shapes-pairs --out pix2pix --steps 1500
 """
 

@@ -26,7 +26,9 @@ def parsed(command: str) -> object:
     figment, verb, *words = shlex.split(command)
     assert figment == "figment"
     if verb == "data" and words[0] == "build":
-        return parse(data._build_args(data._named_sources(words), ("decode",)), words[1:], verb="data build", about="")
+        return parse(
+            data._build_args(data._named_sources(words), ("decode", "split")), words[1:], verb="data build", about=""
+        )
     if verb == "data":
         assert words[0] == "export", f"teach this test to read 'figment data {words[0]}'"
         return parse(Export, words[1:], verb="data export", about="")
