@@ -84,16 +84,17 @@ def test_each_picture_is_translated_to_the_class_asked_for():
     model = built(cyclegan, CLASSES).model.eval()
     images = squares(3, 1)
     answer = model.translate(images, Condition(labels=torch.tensor([0, 1, 1])))
-    assert torch.equal(answer[:1], model.to_first(images)[:1])
-    assert torch.allclose(answer[1:], model.to_second(images)[1:])
-    assert torch.allclose(model.translate(images), model.to_second(images))
+    first, second = (net(images).clamp(-1, 1) for net in (model.to_first, model.to_second))
+    assert torch.equal(answer[:1], first[:1])
+    assert torch.allclose(answer[1:], second[1:])
+    assert torch.allclose(model.translate(images), second)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (13, 30), (64, 40)])
 def test_pictures_of_any_size_keep_it(size):
     for net in (SkipTranslator((3, 1), 8, 2, 0.5), ResidualTranslator(3, 8, 2)):
         answer = net.eval()(torch.randn(2, 3, *size))
-        assert answer.shape[-2:] == size and answer.abs().max() <= 1
+        assert answer.shape[-2:] == size and answer.isfinite().all()
         assert torch.allclose(net(torch.ones(2, 3, *size)[:1]), net(torch.ones(2, 3, *size))[:1], atol=1e-5)
 
 

@@ -52,8 +52,9 @@ class SkipTranslator(nn.Module):
 class ResidualTranslator(nn.Module):
     """Halved twice, changed by residual blocks, doubled twice: (B, C, H, W) -> (B, C, H, W).
 
-    Zhu et al. 2017, section 4, after Johnson et al. 2016. It has no shortcut past the blocks, so that a picture can
-    change its texture everywhere.
+    Zhu et al. 2017, section 4, after Johnson et al. 2016. What is learnt is the change: norms forget how large a number
+    was, and without the picture itself beside them flat grounds and colours are hard to bring back. Answers may leave
+    [-1, 1].
     """
 
     def __init__(self, channels: int, width: int, blocks: int):
@@ -71,7 +72,7 @@ class ResidualTranslator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        return self.layers(pad_to_multiple(images, 4))[..., :height, :width].float().tanh()
+        return images + self.layers(pad_to_multiple(images, 4))[..., :height, :width].float()
 
 
 class ResidualBlock(nn.Module):
