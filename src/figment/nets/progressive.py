@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from figment.core.types import Condition, ImageSpec
-from figment.nets.embeddings import ConditionEmbedding
+from figment.nets.embeddings import ConditionEmbedding, quiet
 from figment.nets.pyramid import Size, level_widths, pyramid
 from figment.nets.style import EqualConv, EqualLinear, active, deviation
 
@@ -47,7 +47,7 @@ class GrowingGenerator(nn.Module):
         super().__init__()
         self.sizes = pyramid((spec.height, spec.width))
         widths = level_widths(len(self.sizes), width, 8 * width)
-        self.condition = ConditionEmbedding(spec, latents)
+        self.condition = quiet(ConditionEmbedding(spec, latents))
         self.is_told = any(True for _ in self.condition.parameters())
         self.enter = EqualLinear((1 + self.is_told) * latents, widths[0] * math.prod(self.sizes[0]))
         firsts = [EqualConv(before, after, 3) for before, after in itertools.pairwise([widths[0], *widths])]
@@ -57,8 +57,9 @@ class GrowingGenerator(nn.Module):
     def forward(self, noise: Tensor, condition: Condition | None, growth: float) -> Tensor:
         """noise (B, latents) -> (B, C, H, W) float32, not clamped; growth from 0 to levels - 1."""
         level, share = level_of(growth)
-        parts = [noise, self.condition(condition, noise.shape[0]).to(noise.device)] if self.is_told else [noise]
-        vector = torch.cat([F.normalize(part.float(), dim=1) * math.sqrt(part.shape[1]) for part in parts], 1)
+        vector = F.normalize(noise.float(), dim=1) * math.sqrt(noise.shape[1])
+        if self.is_told:
+            vector = torch.cat([vector, self.condition(condition, noise.shape[0]).to(noise.device)], 1)
         hidden = self.enter(vector).unflatten(1, (-1, *self.sizes[0]))
         before = hidden
         for place in range(level + 1):
