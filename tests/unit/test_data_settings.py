@@ -18,7 +18,7 @@ def test_a_setting_on_the_command_line_reaches_the_source(tmp_path):
     done("data", "build", "shapes:5", *SMALL, "--shapes.frames", 2, "--shapes.hold-out", 0.25, "--out", tmp_path)
     store = Store(tmp_path)
     assert (store.spec.frames, store.spec.height) == (2, 16)
-    chosen = {"size": 16, "frames": 2, "figures": 2, "hold_out": 0.25, "seed": 0}
+    chosen = {"size": 16, "frames": 2, "figures": 2, "only": [], "hold_out": 0.25, "seed": 0}
     assert store.card["recipe"]["source_settings"] == {"shapes": chosen}
 
 
