@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ROUNDS = 40  # of halving where a measurement lies
-TURNS = 100  # of making a blurred picture agree; 40 leave a tenth of a grey level more
+ROUNDS = 40  # of making a picture agree with what was measured of it
 SOFT = 1e-3  # how exactly each round of a blur agrees
 FARTHEST = 16.0  # what takes any measurement from one end of its range to the other
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as pictures become grey everywhere in figment
@@ -193,7 +192,7 @@ def agreeing(operator: Operator, images: Tensor, measured: Tensor) -> Tensor:
     Rachford (Lions and Mercier 1979), agreement and the range are sought in turn.
     """
     if isinstance(operator, Blur):
-        for _ in range(TURNS):
+        for _ in range(ROUNDS):
             inside = images.clamp(-1, 1)
             images = inside + operator.pull(measured - operator.forward(2 * inside - images), SOFT)
         return images.clamp(-1, 1)
