@@ -56,3 +56,12 @@ def test_the_work_around_a_step_is_part_of_its_time():
     pace = Pace(step=0.1, validation=2.0, samples=3.0, score=4.0)
     train = TrainConfig(validate_every=20, sample_every=0)
     assert pace.per_step(train, 40) == pytest.approx(0.1 + 2.0 / 20 + 4.0 / 40)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.5, 5), (1.0, 10), (1.2, 11), (5.0, 30), (9.0, 40)],  # 10 steps of 0.1 s, 20 of 0.2 s, then of 0.4 s
+)
+def test_steps_that_fit_are_counted_stage_by_stage(seconds, expected):
+    pace = Pace(step=0.4, validation=0, samples=0, score=0, earlier=((40, 0.1), (118, 0.2)))
+    assert pace.steps_within(seconds + 1e-9, TrainConfig(batch_size=4), 0) == expected

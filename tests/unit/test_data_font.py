@@ -84,6 +84,30 @@ def test_colour_emoji_are_drawn_in_colour(monkeypatch):
     assert {one.image.shape for one in glyphs.values()} == {(32, 32, 3)}
 
 
+def test_people_and_hands_come_in_skin_tones(monkeypatch):
+    if not EMOJI.exists():
+        pytest.skip("needs the font of fonts-noto-color-emoji (apt)")
+    monkeypatch.setattr(font, "characters", lambda content: [0x1F34E, 0x1F3FF, 0x1F44B, 0x1F44D])  # an apple, two hands
+    config = Config(str(EMOJI), size=32, tones=True, hold_out=0.2)
+    found = [one for one in records(config) if isinstance(one, Record)]
+    assert len(found) == font.count(config) == 4 + 2 * 5
+    assert [one.split for one in found].count("test") == 2 and {one.split for one in found[:4]} == {"train"}
+    dark = next(one for one in found if one.key == "U+1F44B U+1F3FF")
+    assert dark.captions == ("waving hand sign, dark skin tone",) and dark.label == "pictograph"
+    ink = {one.key: np.asarray(one.image)[12:20, 12:20].mean() for one in found}
+    tones = [ink[f"U+1F44B U+{tone:X}"] for tone in font.TONES]
+    assert tones == sorted(tones, reverse=True)
+
+
+def test_skin_tones_need_a_font_that_has_them(aileron, monkeypatch):
+    assert font.count(Config(str(aileron), tones=True)) == font.count(Config(str(aileron)))
+    with pytest.raises(ConfigError, match=r"--font\.hold-out 0\.5: has no effect without --font\.tones; give both"):
+        Config(str(aileron), hold_out=0.5)
+    monkeypatch.setattr("PIL.features.check", lambda name: False)
+    with pytest.raises(ConfigError, match=r"--font\.tones: this Pillow has no Raqm"):
+        font.count(Config(str(aileron), tones=True))
+
+
 def test_a_glyph_that_draws_nothing_is_refused():
     if not DEJAVU.exists():
         pytest.skip("needs the font of fonts-dejavu-core (apt)")

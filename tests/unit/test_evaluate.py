@@ -229,6 +229,15 @@ def test_bits_and_pairs_come_from_the_run_when_a_metric_asks(store):
     assert scores["kid"]["floor"] is not None and scores["kid"]["ceiling"] is not None
 
 
+def test_a_run_that_only_rebuilds_is_scored_by_that(store, digits, tmp_path):
+    done("train", "vqvae", "--data", digits.path, "--out", tmp_path, *QUICK)
+    command = ("eval", tmp_path, "--data", digits.path, "--features", "pixels")
+    answer = done(*command, "--json").json["runs"][0]
+    assert set(answer["scores"]) == {"psnr"} and answer["scores"]["psnr"]["low"] > 0  # 8x8 is too small for ssim
+    complaint = figment(*command, "--metrics", "fd").complaint
+    assert complaint == "a 'vqvae' draws no pictures to score; leave --metrics out, or give psnr"
+
+
 def test_a_folder_has_nothing_rebuilt_to_compare(store, tmp_path):
     stick = yardstick(store, Counting(), metrics=("psnr",))
     folder = write_folder(

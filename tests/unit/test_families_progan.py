@@ -68,9 +68,14 @@ def test_real_pictures_are_faded_like_generated_ones():
     assert torch.equal(objective.faded(x), x)
 
 
-def test_a_step_is_timed_at_full_size():
+def test_a_stage_begins_where_a_level_is_faded_in():
     objective = built(stage_images=100)
-    objective.at_full_cost()
+    for level, images in enumerate(objective.stages()):
+        objective.skip_to(max(0, images - 1))
+        assert objective.model.growth == max(0, level - 1)
+        objective.skip_to(images)
+        assert objective.model.growth > level - 1
+    objective.skip_to(images + 100)
     assert objective.model.growth == len(objective.model.sizes) - 1
 
 

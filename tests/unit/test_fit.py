@@ -412,12 +412,14 @@ def test_minutes_become_a_number_of_steps_which_a_resumed_run_keeps(tmp_path, di
     assert trained(tmp_path) == whole
 
 
-def test_steps_are_timed_at_their_full_cost(digits, monkeypatch):
-    asked = []
-    monkeypatch.setattr(Objective, "at_full_cost", lambda self: asked.append(self.training))
+def test_a_step_of_every_stage_is_timed(digits, monkeypatch):
+    skipped = []
+    monkeypatch.setattr(Objective, "stages", lambda self: (0, 500, 700))
+    monkeypatch.setattr(Objective, "skip_to", lambda self, images: skipped.append(images))
     run = replace(config(digits, steps=0), slices=1)
-    measured_pace(run, Batches(digits, "train", 16, seed=0), [])
-    assert len(asked) == 1
+    pace = measured_pace(run, Batches(digits, "train", 16, seed=0), [])
+    assert skipped == [0, 500, 700]
+    assert [images for images, _ in pace.earlier] == [500, 700]
 
 
 def test_what_the_machine_is_fast_at_is_measured_once_and_pinned(tmp_path, digits):

@@ -211,15 +211,15 @@ def _drawn_by(path: Path, yardstick: Yardstick, console: Console) -> tuple[str, 
 
 
 def _classification(path: Path, store: Any) -> dict[str, Any] | None:
-    """{"family", "classification"} of a run that draws no pictures; None for what does."""
+    """{"family", "classification"} of a run that neither draws nor rebuilds pictures; None for what does."""
     from figment.core.checkpoint import load_model
-    from figment.core.types import Generates, Translates
+    from figment.core.types import Encodes, Generates, Translates
     from figment.evaluate.runs import classify_held_out, require_fit
 
     if store is None or not (path / "config.json").exists():
         return None
     loaded = load_model(path)
-    if isinstance(loaded.model, Generates | Translates):
+    if isinstance(loaded.model, Generates | Translates | Encodes):
         return None
     require_fit(loaded, path, store)
     return {"family": loaded.family, "classification": classify_held_out(loaded, store)}

@@ -80,7 +80,7 @@ def evaluate(path: Path, yardstick: Yardstick, console: Console, store: Any) -> 
     for warning in result["warnings"]:
         console.warn(warning)
     real = yardstick.statistics or f"{len(yardstick.reference.real)} real pictures"
-    counts = f"{len(fake)} against {real}"
+    counts = f"{len(fake)} against {real}" if len(fake) else f"on {real}"
     console.say(f"{path} ({answer['family']}), {counts}, {yardstick.eyes.extractor.name}:")
     for name, one in answer["scores"].items():
         console.say(_line(name, one))

@@ -49,8 +49,12 @@ class Objective(nn.Module, Generic[M]):
             if isinstance(part, Begins):
                 part.begin()
 
-    def at_full_cost(self) -> None:
-        """Called on one that is thrown away, before its steps are timed: be as slow as a step will ever be."""
+    def stages(self) -> tuple[int, ...]:
+        """Images seen when a step begins to cost more than before, 0 first: several for families that grow."""
+        return (0,)
+
+    def skip_to(self, images: int) -> None:
+        """Called on one that is thrown away, before its steps are timed: be as after so many images."""
 
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("main", updates=("model",), loss=self.loss),)

@@ -144,7 +144,10 @@ def draw(loaded: LoadedModel, yardstick: Yardstick, progress: Progress = silent)
     if isinstance(loaded.model, Translates):
         return _translated(loaded, yardstick, progress)
     if not isinstance(loaded.model, Generates):
-        raise CapabilityError(f"a '{loaded.family}' draws no pictures to score")
+        if isinstance(loaded.model, Encodes) and yardstick.metrics in ((), (ALL,)):
+            return undrawn(loaded, yardstick)  # what it rebuilds is compared
+        instead = "; leave --metrics out, or give psnr" if isinstance(loaded.model, Encodes) else ""
+        raise CapabilityError(f"a '{loaded.family}' draws no pictures to score{instead}")
     num = yardstick.num_fake
     asked = asked_of(asked_spec(loaded), yardstick.reference, num, yardstick.seed)
     parts = [None if part is None else part.numpy() for part in (asked.labels, asked.attributes, asked.captions)]
@@ -218,9 +221,12 @@ def show(pictures: Pictures, yardstick: Yardstick, progress: Progress = silent) 
 def default_metrics(yardstick: Yardstick, model: Any = None, *, every: bool = False) -> tuple[str, ...]:
     """The usual metrics that there is something for; every: those too that are computed ON_REQUEST.
 
-    Two kinds must be named: those of pairs, which compare rebuilt pictures, and bits of a model that denoises, since an
-    ODE with gradients takes ten times as long as drawing.
+    Two kinds must be named: those of pairs, which compare rebuilt pictures, unless rebuilding is all that a model does;
+    and bits of a model that denoises, since an ODE with gradients takes ten times as long as drawing.
     """
+    if isinstance(model, Encodes) and not isinstance(model, Generates):
+        side = min(yardstick.spec.height, yardstick.spec.width)
+        return ("psnr", "ssim") if side >= plugins.load("metrics", "ssim").SMALLEST else ("psnr",)
     reference, extractor = yardstick.reference, yardstick.eyes.extractor
     met = {
         "images": True,

@@ -102,8 +102,11 @@ class ProganObjective(Objective[Generator]):
         logits = self.critic(self.config.shown(fake), condition, self.model.growth)
         return Loss({"adversarial": linear_generator(logits)})
 
-    def at_full_cost(self) -> None:
-        self.model.seen.fill_(2 * len(self.model.sizes) * self.model.stage_images)
+    def stages(self) -> tuple[int, ...]:
+        return (0, *((2 * level - 1) * self.model.stage_images + 1 for level in range(1, len(self.model.sizes))))
+
+    def skip_to(self, images: int) -> None:
+        self.model.seen.fill_(images)
 
     def faded(self, images: Tensor) -> Tensor:
         """Real pictures with as much detail as the generator's have: (B, C, H, W) -> the same."""

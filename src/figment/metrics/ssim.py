@@ -17,6 +17,7 @@ from figment.metrics import _pairs, _structure
 
 HIGHER_IS_BETTER = True
 NEEDS = ("images", "paired")
+SMALLEST = _structure.WINDOW  # side of the pictures
 PROTOCOL = "11x11 Gaussian window, sigma 1.5, K1=0.01, K2=0.03, population covariance, valid windows, range 255"
 
 
@@ -30,7 +31,7 @@ def score(*, real: Sample, fake: Sample) -> dict[str, float]:
 
 def items(*, real: Sample, fake: Sample) -> dict[str, np.ndarray]:
     """What the score is a mean of: `ssim` (N,)."""
-    return {"ssim": ssim(*_pairs.pairs("ssim", real=real, fake=fake, smallest=_structure.WINDOW), data_range=255)}
+    return {"ssim": ssim(*_pairs.pairs("ssim", real=real, fake=fake, smallest=SMALLEST), data_range=255)}
 
 
 def ssim(first: np.ndarray, second: np.ndarray, data_range: float) -> np.ndarray:

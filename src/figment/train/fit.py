@@ -348,19 +348,22 @@ def engine_for(run: RunConfig, batches: Batches) -> Engine:
 def measured_pace(
     run: RunConfig, batches: Batches, validation: list[Batch], score: Callable[[Trainer], object] | None = None
 ) -> Pace:
-    """How long a step takes, and the work around it: timed on a trainer that is thrown away."""
-    trial, train = _trainer(run, STEPS), run.train
-    _begin(trial)
-    trial.objective.at_full_cost()
-    with trial.engine.threading():
-        step = seconds_a_step(trial, batches)
-        with trial.whole():
-            return Pace(
-                step,
-                validation=seconds_of(lambda: held_out_loss(trial, validation)) if train.validate_every else 0.0,
-                samples=seconds_of(lambda: sample_grid(trial, run.spec, validation)) if train.sample_every else 0.0,
-                score=seconds_of(lambda: score(trial)) if score else 0.0,
-            )
+    """How long a step of each stage takes, and the work around it: timed on trainers that are thrown away."""
+    train, began, seconds = run.train, build_objective(run).stages(), []
+    for images in began:
+        trial = _trainer(run, STEPS)
+        _begin(trial)
+        trial.objective.skip_to(images)
+        with trial.engine.threading():
+            seconds.append(seconds_a_step(trial, batches))
+    with trial.engine.threading(), trial.whole():
+        return Pace(
+            seconds[-1],
+            validation=seconds_of(lambda: held_out_loss(trial, validation)) if train.validate_every else 0.0,
+            samples=seconds_of(lambda: sample_grid(trial, run.spec, validation)) if train.sample_every else 0.0,
+            score=seconds_of(lambda: score(trial)) if score else 0.0,
+            earlier=tuple(zip(began[1:], seconds[:-1], strict=True)),
+        )
 
 
 def _trainer(run: RunConfig, steps: int, secret: bytes = b"") -> Trainer:

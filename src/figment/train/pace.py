@@ -18,12 +18,16 @@ STEPS = UNTIMED_STEPS + TIMED_STEPS
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of one step, one validation, one sample grid and one score."""
+    """Seconds of one step, one validation, one sample grid and one score.
+
+    earlier: (images seen at its end, seconds of a step) of the stages before the last, of a family that grows.
+    """
 
     step: float
     validation: float
     samples: float
     score: float
+    earlier: tuple[tuple[int, float], ...] = ()
 
     def score_every(self, train: TrainConfig) -> int:
         """Steps between scores: as many as asked for, or as few more as keep them within their share of the time.
@@ -34,13 +38,25 @@ class Pace:
         return train.score_every * max(1, math.ceil(needed / train.score_every))
 
     def per_step(self, train: TrainConfig, score_every: int) -> float:
-        """Seconds that a step takes with its share of the work around it."""
-        around = (
+        """Seconds that a step of the last stage takes with its share of the work around it."""
+        return self.step + self.around(train, score_every)
+
+    def around(self, train: TrainConfig, score_every: int) -> float:
+        """Seconds of a step's share of the work around it."""
+        work = (
             (self.validation, train.validate_every),
             (self.samples, train.sample_every),
             (self.score, score_every),
         )
-        return self.step + sum(seconds / every for seconds, every in around if every)
+        return sum(seconds / every for seconds, every in work if every)
+
+    def steps_within(self, seconds: float, train: TrainConfig, score_every: int) -> int:
+        """Steps from the first on, with the work around them, that fit into so many seconds."""
+        steps, around = 0, self.around(train, score_every)
+        for images, step in self.earlier:
+            stage = min(math.ceil(images / train.batch_size) - steps, int(seconds / (step + around)))
+            steps, seconds = steps + stage, seconds - stage * (step + around)
+        return steps + int(seconds / (self.step + around))
 
     def fixed(self, run: RunConfig, spent: float) -> RunConfig:
         """The run with as many steps as fit, and scores as often as they may be; spent: seconds of its time."""
@@ -48,8 +64,8 @@ class Pace:
             run = replace(run, score_every=self.score_every(run.train))
         if run.steps:
             return run
-        fitting = (run.minutes * 60 - spent) / self.per_step(run.train, run.score_every)
-        return replace(run, steps=max(STEPS, int(fitting)))
+        fitting = self.steps_within(run.minutes * 60 - spent, run.train, run.score_every)
+        return replace(run, steps=max(STEPS, fitting))
 
 
 def seconds_a_step(trainer: Trainer, batches: Batches) -> float:

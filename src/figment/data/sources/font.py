@@ -3,6 +3,9 @@
 Part of the data room. Any TTF, OTF or TTC that FreeType draws, colour emoji too. Label: what kind of character it is
 ("uppercase letter", "emoticon"). Outlines are drawn black on white, grey; a colour font as it is, on white. All glyphs
 of a font have one scale, each is centred; one that is larger than the picture is scaled down.
+
+With `--font.tones` people and hands are drawn in five skin tones as well ("waving hand sign, dark skin tone"), where
+the font has them. With `--font.hold-out 0.2` a fifth of those combinations is in test alone, all else in train.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +33,14 @@ if TYPE_CHECKING:
 SUFFIXES = (".ttf", ".otf", ".ttc")
 
 EM = 0.72  # of the picture's side: room for what rises above and falls below
+TONES = {  # Unicode Technical Standard 51, section 2.4
+    0x1F3FB: "light skin tone",
+    0x1F3FC: "medium-light skin tone",
+    0x1F3FD: "medium skin tone",
+    0x1F3FE: "medium-dark skin tone",
+    0x1F3FF: "dark skin tone",
+}
+
 BITMAP_SIZES = (109, 136, 128, 160, 96, 72, 64, 32, 20)  # at which fonts of bitmaps, such as Noto Color Emoji, come
 FULL_SIDE = 0.94  # of the picture's side, which no glyph exceeds
 
@@ -79,17 +91,28 @@ class Config:
     """The font's file, or a folder of fonts."""
     size: int = 64
     """Side of the pictures, in pixels."""
+    tones: bool = False
+    """Draw people and hands in five skin tones as well; needs a Pillow that has Raqm."""
+    hold_out: float = 0.0
+    """Share of the combinations of character and skin tone that only test pictures have."""
+    seed: int = 0
+    """Which combinations are held out follows from it."""
 
     def __post_init__(self):
         if not self.argument:
             raise ConfigError("font: give a font's file, as in font:DejaVuSans.ttf")
         check_range("font.size", self.size, 8, 1024)
+        check_range("font.hold_out", self.hold_out, 0, 0.9)
+        check_range("font.seed", self.seed, 0, 2**63)
+        if self.hold_out and not self.tones:
+            raise ConfigError(f"--font.hold-out {self.hold_out:g}: has no effect without --font.tones; give both")
 
 
 def records(config: Config) -> Iterator[Record | Rejected]:
     """Every named character in the order of Unicode: image uint8 (size, size, 1 or 3); key: "U+1F600".
 
-    With a folder, keys begin with the font's name. Raises DataError where a file is no font.
+    Then those in a skin tone, "U+1F44B U+1F3FF". With a folder, keys begin with the font's name. Raises DataError where
+    a file is no font, ConfigError where skin tones cannot be drawn.
     """
     files = _files(Path(config.argument))
     for file in files:
@@ -97,12 +120,22 @@ def records(config: Config) -> Iterator[Record | Rejected]:
         codes = _named(file)
         font, is_colour = _open(file, config.size, codes)
         for code in codes:
-            yield _record(file, f"{before}U+{code:04X}", code, _draw(font, chr(code), config.size, is_colour))
+            pixels = _draw(font, chr(code), config.size, is_colour)
+            yield _record(file, before, (code,), pixels, "train" if config.hold_out else None)
+        toned = _toned(file, config, codes)
+        if toned:
+            font, _ = _open(file, config.size, codes, joins=True)
+        held_out = _held_out(config, len(toned))
+        for number, pair in enumerate(toned):
+            pixels = _draw(font, "".join(map(chr, pair)), config.size, is_colour)
+            split = "test" if number in held_out else "train"
+            yield _record(file, before, pair, pixels, split if config.hold_out else None)
 
 
 def count(config: Config) -> int:
     """How many records there will be."""
-    return sum(len(_named(file)) for file in _files(Path(config.argument)))
+    named = {file: _named(file) for file in _files(Path(config.argument))}
+    return sum(len(codes) + len(_toned(file, config, codes)) for file, codes in named.items())
 
 
 def kind_of(code: int) -> str | None:
@@ -139,13 +172,37 @@ def _named(file: Path) -> list[int]:
         raise DataError(f"{file}: {error}; give a .ttf, .otf or .ttc file") from None
 
 
-def _open(file: Path, side: int, codes: list[int]) -> tuple[FreeTypeFont, bool]:
-    """The font at a size that suits the pictures, and whether it has colours of its own."""
-    from PIL import ImageFont
+def _toned(file: Path, config: Config, codes: list[int]) -> list[tuple[int, int]]:
+    """(character, skin tone) for all that the font draws as one glyph; none where they are not asked for."""
+    if not config.tones:
+        return []
+    font, _ = _open(file, config.size, codes, joins=True)
+    tone = chr(next(iter(TONES)))
+    joined = [
+        code for code in codes if code not in TONES and font.getlength(chr(code) + tone) == font.getlength(chr(code))
+    ]
+    return list(product(joined, TONES)) if font.getlength(tone) else []
 
+
+def _held_out(config: Config, number: int) -> frozenset[int]:
+    """Which of so many combinations are in test."""
+    order = np.random.default_rng(config.seed).permutation(number)
+    return frozenset(order[: round(config.hold_out * number)].tolist())
+
+
+def _open(file: Path, side: int, codes: list[int], *, joins: bool = False) -> tuple[FreeTypeFont, bool]:
+    """The font at a size that suits the pictures, and whether it has colours of its own.
+
+    joins: characters that belong together become one glyph. Raises ConfigError where this Pillow cannot do that.
+    """
+    from PIL import ImageFont, features
+
+    if joins and not features.check("raqm"):
+        raise ConfigError("--font.tones: this Pillow has no Raqm, which joins characters; leave it out")
+    layout = ImageFont.Layout.RAQM if joins else ImageFont.Layout.BASIC
     for size in (max(4, round(EM * side)), *BITMAP_SIZES):
         try:
-            font = ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)
+            font = ImageFont.truetype(str(file), size, layout_engine=layout)
         except OSError:  # a font of bitmaps knows its own sizes only
             continue
         return font, _is_colour(font, codes)
@@ -192,9 +249,13 @@ def _draw(font: FreeTypeFont, text: str, side: int, is_colour: bool) -> np.ndarr
     return pixels if is_colour else pixels[..., :1]
 
 
-def _record(file: Path, key: str, code: int, pixels: np.ndarray | None) -> Record | Rejected:
+def _record(
+    file: Path, before: str, codes: tuple[int, ...], pixels: np.ndarray | None, split: str | None
+) -> Record | Rejected:
+    """codes: a character, or a character and a skin tone."""
+    key = before + " ".join(f"U+{code:04X}" for code in codes)
     if pixels is None:
         return Rejected(key, "font", "its glyph draws nothing")
-    name = unicodedata.name(chr(code)).lower()
-    origin = {"source": file.name, "character": chr(code)}
-    return Record(image=pixels, key=key, label=kind_of(code), captions=(name,), origin=origin)
+    name = ", ".join((unicodedata.name(chr(codes[0])).lower(), *(TONES[code] for code in codes[1:])))
+    origin = {"source": file.name, "character": "".join(map(chr, codes))}
+    return Record(image=pixels, key=key, label=kind_of(codes[0]), split=split, captions=(name,), origin=origin)
