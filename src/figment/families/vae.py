@@ -5,7 +5,7 @@
 
 p(x|z) is a Gaussian around the decoded picture, with the one variance that fits the batch best (Rybkin et al. 2021):
 that balances the two terms by itself; or Bernoulli, for black and white, or a discretised logistic. The conditions go
-into both halves.
+into both halves. Without hidden layers it learns principal components (Lucas et al. 2019).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from figment.core.config import Scale, TrainConfig, check_range
 from figment.core.engine import whole_batch
+from figment.core.errors import ConfigError
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss
 from figment.losses.distributions import (
@@ -50,7 +51,8 @@ class Config:
     width: int = 512
     """Units of the hidden layers; conv has a 32nd of it as channels at the picture's own size."""
     depth: int = 2
-    """mlp: hidden layers of the encoder, and of the decoder; conv: residual blocks on each level, one less."""
+    """mlp: hidden layers of the encoder, and of the decoder, 0 for principal components; conv: residual blocks on each
+    level, one less."""
     latents: int = 16
     """Numbers that a picture is encoded as."""
     likelihood: Literal["gaussian", "bernoulli", "logistic"] = "gaussian"
@@ -70,7 +72,7 @@ class Config:
 
     def __post_init__(self):
         check_range("family.width", self.width, 8, 8192)
-        check_range("family.depth", self.depth, 1, 12)
+        check_range("family.depth", self.depth, 0, 12)
         check_range("family.latents", self.latents, 1, 4096)
         check_range("family.beta", self.beta, 0, 1000)
         check_range("family.kl_warmup", self.kl_warmup, 0)
@@ -107,6 +109,8 @@ class VaeModel(nn.Module):
         self.spec, self.config = spec, config
         self.condition = ConditionEmbedding(told_spec(spec, config.told), max(1, config.width // 8))
         convolve = config.net == "conv" or (config.net == "auto" and min(spec.height, spec.width) >= CONVOLVE_FROM)
+        if convolve and not config.depth:
+            raise ConfigError("--family.depth 0: a linear encoder is an mlp; give --family.net mlp as well")
         encoder, decoder = (GridEncoder, GridDecoder) if convolve else (FlatEncoder, FlatDecoder)
         sizes = {"width": config.width, "depth": max(1, config.depth - 1) if convolve else config.depth}
         self.encoder = encoder(spec.shape, 2 * config.latents, self.condition.width, **sizes)
