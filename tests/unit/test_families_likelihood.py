@@ -274,6 +274,28 @@ def test_vae_convolves_larger_pictures(side, convolves):
     assert any(isinstance(part, torch.nn.Conv2d) for part in model.modules()) == convolves
 
 
+def test_vae_without_hidden_layers_finds_the_principal_components():
+    with seeded(0):
+        x = torch.randn(512, 4) @ torch.tensor(
+            [[0.3, 0.3, 0.1, 0], [0, 0.2, -0.2, 0], [0, 0, 0, 0.02], [0.02, 0, 0, 0]]
+        )
+        objective = vae.build(replace(vae.Config.preset("tiny"), net="mlp", depth=0, latents=2), ImageSpec(1, 2, 2))
+        optimizer = torch.optim.Adam(objective.parameters(), lr=1e-2)
+        for _ in range(500):
+            loss = sum(objective.loss(Batch(x.view(-1, 1, 2, 2))).terms.values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    learnt = torch.linalg.qr(objective.model.decoder.layers[-1].weight.detach()[:, :2]).Q
+    principal = torch.linalg.svd(x - x.mean(0)).Vh[:2]
+    assert torch.linalg.svdvals(principal @ learnt).min() > 0.99  # the cosine of the widest angle between the planes
+
+
+def test_vae_without_hidden_layers_does_not_convolve():
+    with pytest.raises(ConfigError, match=r"--family\.depth 0: a linear encoder is an mlp; give --family\.net mlp"):
+        vae.build(vae.Config(depth=0), ImageSpec(1, 16, 16))
+
+
 def test_vae_of_black_and_white_answers_with_shares_of_white():
     model = built(replace(vae.Config.preset("tiny"), likelihood="bernoulli"), DIGITS)
     with torch.no_grad():

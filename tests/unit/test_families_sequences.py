@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,12 +17,15 @@ from torch.nn import functional as F
 from figment.core.checkpoint import load_model, write_model
 from figment.core.engine import seeded
 from figment.core.errors import CapabilityError, ConfigError, DataError
+from figment.core.images import to_uint8
 from figment.core.noise import noise
 from figment.core.types import Batch, Condition, Continues, Encodes, Generates, ImageSpec, Scores
 from figment.families import autoencoder, classifier, draw, frame_rnn, vqvae
 from figment.losses.perceptual import feature_distance
 from figment.nets.conv_lstm import ConvLstm
 from figment.nets.read_write import Aim, Reader, Window, Writer, filters
+from figment.train.trainer import Trainer
+from figment.train.watch import sample_grid
 from tests.commands import QUICK, done, figment, log
 
 DIGITS = ImageSpec(1, 8, 8, classes=tuple("0123456789"))
@@ -224,6 +229,40 @@ def test_a_batch_of_one_clip_has_a_finite_loss():
 def test_single_pictures_are_refused():
     with pytest.raises(DataError, match="needs clips"):
         built(frame_rnn, DIGITS)
+
+
+def test_training_shows_what_is_rebuilt_beside_the_picture():
+    with seeded(0):
+        objective = vqvae.build(vqvae.Config.preset("tiny"), DIGITS)
+    images = torch.rand(5, *DIGITS.shape) * 2 - 1
+    trainer = Trainer(objective, vqvae.TRAIN, steps=1)
+    shown = sheet(sample_grid(trainer, DIGITS, [Batch(images)]), DIGITS)
+    with torch.no_grad():
+        rebuilt = trainer.model.decode(trainer.model.encode(images))
+    assert np.array_equal(shown[:10:2], to_uint8(images)) and np.array_equal(shown[1:10:2], to_uint8(rebuilt))
+    assert sample_grid(trainer, DIGITS) is None
+
+
+def test_training_shows_clips_continued():
+    spec = ImageSpec(1, 8, 8, frames=5)
+    with seeded(0):
+        objective = frame_rnn.build(frame_rnn.Config.preset("tiny"), spec)
+    clips = torch.rand(3, 5, 1, 8, 8) * 2 - 1
+    shown = sheet(sample_grid(Trainer(objective, frame_rnn.TRAIN, steps=1), spec, [Batch(clips)]), spec)
+    rows = shown[:15].reshape(3, 5, 8, 8, 1)
+    assert np.array_equal(rows[:, :2].reshape(6, 8, 8, 1), to_uint8(clips[:, :2].flatten(0, 1)))
+    assert not np.array_equal(rows[:, 2:].reshape(9, 8, 8, 1), to_uint8(clips[:, 2:].flatten(0, 1)))
+
+
+def sheet(png, spec):
+    """The pictures of a grid, uint8 (N, H, W, C), row by row."""
+    pixels, zoom = np.asarray(Image.open(io.BytesIO(png))), 48 // spec.height
+    size = zoom * (spec.height + 1)
+    rows, columns = (length // size for length in pixels.shape[:2])
+    cells = [pixels[zoom + row * size :, zoom + column * size :] for row in range(rows) for column in range(columns)]
+    return np.stack([cell[: zoom * spec.height : zoom, : zoom * spec.width : zoom] for cell in cells]).reshape(
+        -1, spec.height, spec.width, spec.channels
+    )
 
 
 def test_clips_are_written_as_gif_strip_and_moving_pictures(tmp_path):

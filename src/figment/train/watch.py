@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from figment.core import ranks
 from figment.core.config import TrainConfig
@@ -13,7 +14,7 @@ from figment.core.engine import seed_slice
 from figment.core.errors import ConfigError
 from figment.core.images import encode_png, grid, interleave, to_uint8
 from figment.core.noise import noise
-from figment.core.types import Batch, Condition, Generates, ImageSpec, Translates
+from figment.core.types import Batch, Condition, Continues, Encodes, Generates, ImageSpec, Translates
 from figment.data.batches import Batches
 from figment.data.store import Store, spread_rows
 from figment.train.trainer import Trainer
@@ -73,13 +74,20 @@ def sample_condition(spec: ImageSpec, count: int, held_out: Sequence[Batch] = ()
 
 @torch.no_grad()
 def sample_grid(trainer: Trainer, spec: ImageSpec, held_out: Sequence[Batch] = ()) -> bytes | None:
-    """A PNG of the same seeds every time, one column a class; None where the model draws no pictures.
+    """A PNG of the same seeds every time, one column a class; None where there is nothing to show.
 
-    held_out: whose captions to draw, where the dataset has some, and which pictures to translate.
+    held_out: whose captions to draw, where the dataset has some, and which pictures to translate, to rebuild where that
+    is all that the model does, or to continue.
     """
     model, classes = trainer.model, spec.num_classes
+    if isinstance(model, Continues) and spec.frames > 1 and held_out:
+        return _continuations(trainer, model, held_out[0].images[: max(1, SAMPLES // spec.frames)])
     if isinstance(model, Translates) and held_out:
-        return _translations(trainer, model, held_out[0][slice(SAMPLES // 2)])
+        batch = held_out[0][slice(SAMPLES // 2)]
+        given = batch.images if batch.condition.image is None else batch.condition.image
+        return _beside(trainer, given, model.translate)
+    if isinstance(model, Encodes) and not isinstance(model, Generates) and held_out:
+        return _beside(trainer, held_out[0].images[: SAMPLES // 2], lambda x: model.decode(model.encode(x)))
     if not isinstance(model, Generates):
         return None
     columns = classes if 2 <= classes <= 12 else 8
@@ -93,10 +101,20 @@ def sample_grid(trainer: Trainer, spec: ImageSpec, held_out: Sequence[Batch] = (
     return encode_png(grid(pictures, columns), {"run_step": trainer.step, "seeds": f"0..{count - 1}"})
 
 
-def _translations(trainer: Trainer, model: Translates, batch: Batch) -> bytes:
-    """A PNG of given pictures, each beside what they are translated to."""
-    given = batch.images if batch.condition.image is None else batch.condition.image
+def _beside(trainer: Trainer, given: Tensor, answer: Callable[[Tensor], Tensor]) -> bytes:
+    """A PNG of given pictures, each beside what the model makes of it."""
     with trainer.engine.arithmetic():
-        answers = model.translate(trainer.engine.put(Batch(given)).images)
+        answers = answer(trainer.engine.put(Batch(given)).images)
     both = np.stack([to_uint8(given), to_uint8(answers)], axis=1)
     return encode_png(grid(both.reshape(-1, *both.shape[2:]), 8), {"run_step": trainer.step})
+
+
+def _continuations(trainer: Trainer, model: Continues, clips: Tensor) -> bytes:
+    """A PNG with a row for each clip (T, C, H, W): the first half of its frames, then how the model goes on."""
+    frames = clips.shape[1]
+    begun = trainer.engine.put(Batch(clips[:, : frames // 2])).images
+    with trainer.engine.arithmetic():
+        start = noise(range(len(clips)), model).to(begun)  # type: ignore[arg-type]
+        added = model.continue_from(begun, start, frames - frames // 2).clamp(-1, 1)
+    shown = to_uint8(torch.cat([begun.float(), added.float()], 1).flatten(0, 1))
+    return encode_png(grid(shown, frames), {"run_step": trainer.step})
