@@ -71,6 +71,16 @@ def gaussians(width: int, num: int, shift: float = 0.2, scale: float = 1.0) -> D
     return draw
 
 
+def unseen(width: int, num_real: int, num_fake: int, num_train: int = 1400) -> Draw:
+    """Held-out, generated and training pictures, all unit Gaussians: nothing is copied."""
+
+    def draw(rng: np.random.Generator) -> Sides:
+        real, fake, train = (Sample(rng.normal(size=(num, width))) for num in (num_real, num_fake, num_train))
+        return Sides(real, fake, train)
+
+    return draw
+
+
 def kid_of_shift(width: int, shift: float) -> float:
     """Between unit Gaussians: differences of first, second and third moments, with the kernel's weights."""
     square = width * shift**2
@@ -136,6 +146,9 @@ def cases() -> dict[str, Case]:
         "accuracy": Case("accuracy", "accuracy", answers(500), 0.8),
         "inception_score": Case("inception_score", "inception_score", answers(500), inception_truth()),
     }
+    for real, fake in ((180, 1400), (1000, 1000), (50, 500)):
+        for key, truth in (("nearest", 1.0), ("novel", 0.99)):
+            found[f"{key}, {real} and {fake}"] = Case("nearest", key, unseen(16, real, fake), truth)
     for name, keys in {
         "precision_recall": ("precision", "recall"),
         "density_coverage": ("density", "coverage"),

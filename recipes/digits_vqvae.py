@@ -1,8 +1,8 @@
 """Handwritten digits as a few whole numbers, and what is rebuilt of those: held-out ones, each beside its answer.
 
-cost      ?
-score     ?
-command   ?
+cost      45 s of training on one CPU core
+score     psnr 27.6
+command   figment train vqvae --data digits --out vqvae --steps 1500
 """
 
 from __future__ import annotations

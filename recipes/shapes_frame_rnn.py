@@ -1,8 +1,8 @@
 """Figures that move, continued: held-out clips, a row each, of which the first four frames were shown.
 
-cost      ?
-score     ?
-command   ?
+cost      285 s of training on one CPU core
+score     none
+command   figment train frame_rnn --data moving --out frame_rnn --steps 1000
 """
 
 from __future__ import annotations

@@ -257,15 +257,35 @@ def test_a_killed_rank_is_started_again_and_the_run_goes_on(dataset, single, tmp
     same_runs(single, run)
 
 
-def test_torchrun_itself(dataset, tmp_path):
-    """The command of the docs, in processes of their own; other verbs are refused."""
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "figment"]
+def torchrun(*line: object) -> subprocess.CompletedProcess[str]:
+    """A command in the form of the docs, on two processes of their own."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *FORM]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    line = [str(word) for word in words("flow", dataset, tmp_path / "run", 2)]
-    answer = subprocess.run([*start, *line], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    command = [*start, *map(str, line)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+FORM = ("-m", "--", "figment")  # without the -- torchrun takes --num for its own --numa-binding
+
+
+def test_torchrun_itself(dataset, tmp_path):
+    answer = torchrun(*words("flow", dataset, tmp_path / "run", 2))
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout == f"{tmp_path / 'run'}: trained 2 steps, 32 images seen\n"
     assert read_run(tmp_path / "run").slices == 2
+
+
+def test_torchrun_leaves_a_verbs_flags_alone(finished, tmp_path):
+    answer = torchrun("sample", finished, "--num", 3, "--sampling.steps", 1, "--out", tmp_path / "drawn")
+    assert answer.returncode == 0, answer.stderr
+    assert len(contents(tmp_path / "drawn")) == 3
+
+
+def test_the_docs_have_the_form_that_was_tried():
+    pages = [page.read_text("utf-8") for page in (Path(__file__).parents[2] / "docs").rglob("*.md")]
+    commands = [line for page in pages for line in page.splitlines() if "torchrun" in line and "figment" in line]
+    assert len(commands) >= 6
+    assert all(" ".join(FORM) in line or ", ".join(FORM) in line for line in commands)
 
 
 def test_other_verbs_are_the_work_of_one_process(tmp_path):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -182,6 +184,24 @@ def test_a_reader_that_has_seen_enough_is_no_mistake(words, code, unbuffered):
     ended = without_reader(words, unbuffered, stderr=subprocess.PIPE)
     assert ended.returncode == code
     assert "Error" not in ended.stderr and "Exception" not in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize("words", ["list families", "list families --json", "eval --json"])
+def test_a_full_disk_for_the_answer_is_told_in_one_line(words):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", "figment", *words.split()]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 2 and ended.stderr.splitlines()[-1].startswith("figment: ")
+    assert "Traceback" not in ended.stderr and "Exception" not in ended.stderr
+
+
+@pytest.mark.parametrize(("words", "code"), [("list families", 0), ("eval --json", 2)])
+def test_that_nobody_wants_the_answer_is_no_mistake(words, code):
+    """As of a service that was begun with its standard output closed."""
+    command = f"{shlex.quote(sys.executable)} -m figment {words} >&-"
+    ended = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == code and "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])

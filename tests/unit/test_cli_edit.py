@@ -209,6 +209,37 @@ def test_an_original_is_never_overwritten(run, photo, tmp_path, out):
     assert contents(tmp_path) == before
 
 
+def test_no_answer_takes_the_place_of_an_original_or_of_another_answer(photo, tmp_path):
+    colours = ("--edit.colors", "red,blue", "--num", 2)
+    folder = write_folder(tmp_path / "given", {"a.jpg": jpeg(0, 8, 8), "a-1.png": png(1), "b.png": png(2)})
+    before = contents(folder)
+    told = figment("edit", "recolor", folder / "a.jpg", folder / "a-1.png", "--out", folder, *colours).complaint
+    assert (
+        told
+        == f"--out {folder / 'a-1.png'}: is a picture that was given, which is never overwritten; give another name"
+    )
+    told = figment(
+        "edit", "recolor", folder / "a.jpg", folder / "a-1.png", "--out", tmp_path / "new", *colours
+    ).complaint
+    assert told.endswith(f"both would be written to {tmp_path / 'new' / 'a-1.png'}; rename one")
+    assert contents(folder) == before and not (tmp_path / "new").exists()
+
+
+def test_a_name_with_a_dot_that_is_no_pictures_is_a_folder(tmp_path):
+    folder = write_folder(tmp_path, {"photo.png": png(0)})
+    before = (folder / "photo.png").read_bytes()
+    done("edit", "recolor", folder / "photo.png", "--edit.colors", "red,blue", "--out", tmp_path / "photo.v2")
+    assert (tmp_path / "photo.v2" / "photo.png").exists()
+    assert (folder / "photo.png").read_bytes() == before
+
+
+def test_a_picture_that_does_not_fit_is_left_out_by_name(tmp_path):
+    folder = write_folder(tmp_path / "given", {"a.png": png(0), "grey.png": png(1, 8, 8, 1), "z.png": png(2)})
+    answer = done("edit", "recolor", folder, "--edit.colors", "red,blue", "--out", tmp_path / "new")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.png", "z.png"]
+    assert f"{folder / 'grey.png'}: these pictures are grey" in answer.err
+
+
 def test_a_folder_is_not_written_into_itself(run, photo):
     complaint = figment("edit", "denoise", run, photo.parent, "--out", photo.parent, *QUICKLY).complaint
     assert "is a picture that was given" in complaint

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from figment.core.images import write_png
+from figment.data.store import Store
 from tests.commands import QUICK, done, figment
 from tests.pictures import classes, encode, pixels, png, write_folder
 
@@ -39,7 +40,26 @@ def place(tmp_path_factory, digits) -> Path:
     done("data", "build", place / "pictures", "--out", place / "colour")
     done("data", "build", place / "pictures/cat", "--out", place / "flat")
     done("data", "build", place / "small", "--out", place / "unsplit", "--skip", "split")
-    for family in ("vae", "flow", "classifier"):
+    told = {"aged": {"attributes": {"age": 1, "old": 0}}, "hats": {"attributes": {"hat": 1, "red": 0}}}
+    for name, facts in {**told, "said": {"captions": ["a grey one"]}, "small1": {}}.items():
+        build_told(place / f"{name}-files", place / name, facts)
+    for name in ("aged", "said"):
+        shutil.move(place / name, place / f"{name}-data")
+        done("train", "vae", "--data", place / f"{name}-data", "--out", place / name, *QUICK, "--steps", 1)
+    done("data", "build", "shapes:12", "--out", place / "clips", "--size", 8, "--shapes.frames", 2)
+    for name in ("resplit", "unknown", "relabelled"):
+        shutil.copytree(place / "digits", place / name)
+    done("data", "split", place / "resplit", "--val", 0.4)
+    unknown = Store(place / "unknown")
+    unknown.relabel({key: None for key in unknown.keys(unknown.held_out)})
+    relabelled = Store(place / "relabelled")
+    keys, labels = relabelled.keys("train"), relabelled.labels("train")
+    for split in relabelled.counts:
+        keys, labels = relabelled.keys(split), relabelled.labels(split)
+        relabelled.relabel({key: f"kind {label}" for key, label in zip(keys, labels, strict=True)})
+    done("train", "classifier", "--data", place / "relabelled", "--out", place / "renamed", *QUICK, "--steps", 1)
+    (place / "statistics.npz").write_bytes(b"")
+    for family in ("vae", "flow", "classifier", "vqvae"):
         done("train", family, "--data", place / "digits", "--out", place / family, *QUICK, "--steps", 1)
     done("train", "vae", "--data", place / "flat", "--out", place / "unlabelled", *QUICK, "--steps", 1)
     done("train", "classifier", "--data", place / "colour", "--out", place / "colourist", *QUICK, "--steps", 1)
@@ -50,6 +70,14 @@ def place(tmp_path_factory, digits) -> Path:
     shutil.copytree(place / "vae", place / "broken")
     (place / "broken/model/model.safetensors").write_bytes(b"hello")
     return place
+
+
+def build_told(files: Path, out: Path, facts: dict) -> None:
+    """A dataset of 12 grey pictures of which each is told the same."""
+    lines = [{"path": f"{number}.png", **facts} for number in range(12)]
+    write_folder(files, {line["path"]: png(number, 8, 8, 1) for number, line in enumerate(lines)})
+    (files / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    done("data", "build", files / "list.jsonl", "--out", out, "--split.val", 0.25)
 
 
 SOURCES = {
@@ -202,6 +230,18 @@ SCORING = {
     f"eval P/large {JUDGED}": "P/large: 0/1.png is 9x9, the dataset 8x8; resize it first",
     f"eval P/texts {JUDGED}": "P/texts: no pictures, none of its 2 files is named like a picture; give a folder",
     "eval P/vae --data P/unsplit --judge P/classifier": "P/unsplit: has no held-out pictures to score against; add",
+    "eval P/aged --data P/hats --features pixels": "P/aged: was trained on the attributes age, old, the data",
+    "eval P/aged --data P/small1 --features pixels": "P/aged: was trained on the attributes age, old, the da",
+    "compare P/aged --data P/hats --features pixels": "P/aged: was trained on the attributes age, old, the d",
+    "audit P/aged --data P/hats": "P/aged: was trained on the attributes age, old, the dataset has hat, red; give a",
+    "eval P/said --data P/small1 --features pixels": "P/said: was trained on captions, the dataset has none;",
+    "eval P/vqvae DATA --features pixels --reference P/statistics.npz": "a 'vqvae' draws no pictures to scor",
+    "eval P/classifier --data P/unknown --features pixels": "P/unknown: none of its held-out pictures has a",
+    "eval P/vae --data P/clips --features pixels": "P/clips: holds clips, and scores are of single pictures; give a",
+    "eval P/vae --data P/clips": "P/clips: holds clips, and scores are of single pictures; give a dataset of",
+    "compare P/vae --data P/clips --features pixels": "P/clips: holds clips, and scores are of single pictures; give a",
+    "audit P/vae --data P/resplit": "P/vae: was trained on other pictures than P/resplit has now, so which o",
+    "eval P/vae DATA --metrics accuracy --judge P/renamed": "accuracy: compares labels with the classes that",
 }
 
 PLUGINS = {

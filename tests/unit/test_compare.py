@@ -1,10 +1,13 @@
 """Ranking: ties where intervals overlap, seeds as one entry, no order across passports; and the page of it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from figment.core import plugins
+from figment.core.checkpoint import load_model, write_model, write_sampling
 from figment.core.errors import ConfigError
 from figment.evaluate.passport import RANKED_BY, issued
 from figment.evaluate.ranking import entries_of, ranked
@@ -155,7 +158,7 @@ def test_a_page_of_scores_alone_leaves_the_rest_out(tmp_path):
     )
 
 
-# The verb.
+# Which runs are one entry.
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +186,42 @@ def test_runs_are_ranked_seeds_pooled_and_a_page_is_written(runs, digits, tmp_pa
     assert len(answer.json["runs"]) == 3 and answer.json["refused"] == {}
     text = out.read_text("utf-8")
     assert '<section id="samples"' in text and '<section id="copies"' in text and "parameters" in text
+
+
+def rows(*words):
+    board = done("compare", *words, "--json").json["leaderboard"]["kid"]
+    return {row["name"]: row["seeds"] for row in board}
+
+
+def test_a_tuned_copy_of_a_run_is_no_second_seed(runs, digits, tmp_path):
+    tuned = shutil.copytree(runs / "vae0", tmp_path / "tuned")
+    write_sampling(tuned, plugins.load("families", "vae").Sampling(temperature=0.5))
+    assert rows(runs / "vae0", runs / "vae1", tuned, *measure(digits)) == {"vae0 (2 seeds)": 2, "tuned": 1}
+    averaged = shutil.copytree(runs / "vae0", tmp_path / "averaged")
+    loaded = load_model(averaged)
+    facts = loaded.facts | {"sigma_rel": 0.1}
+    write_model(averaged / "model", loaded.model.state_dict(), loaded.family, loaded.settings, loaded.spec, facts)
+    assert rows(runs / "vae1", averaged, *measure(digits)) == {"vae1": 1, "averaged": 1}
+
+
+def test_a_run_tuned_to_what_its_family_does_anyway_is_still_its_seeds_peer(runs, digits, tmp_path):
+    tuned = shutil.copytree(runs / "vae0", tmp_path / "tuned")
+    write_sampling(tuned, plugins.load("families", "vae").Sampling())
+    assert rows(tuned, runs / "vae1", *measure(digits)) == {"tuned (2 seeds)": 2}
+
+
+def test_a_seed_counts_once(runs, digits, tmp_path):
+    """A run that is given twice, as it is and as its scores, is one; a copy of it is no other seed."""
+    vae0 = runs / "vae0"
+    (tmp_path / "vae0.json").write_text(done("eval", vae0, *measure(digits), "--json").out)
+    answer = done("compare", vae0, vae0, tmp_path / "vae0.json", *measure(digits), "--json")
+    assert [one["run"] for one in answer.json["runs"]] == [str(vae0)]
+    assert f"warning: {vae0}: was given before, its scores in {tmp_path / 'vae0.json'} are passed over" in answer.err
+    copy = shutil.copytree(vae0, tmp_path / "copy")
+    assert rows(vae0, copy, runs / "vae1", *measure(digits)) == {"vae0 (2 seeds)": 2, "copy": 1}
+
+
+# The verb.
 
 
 def test_answers_of_eval_are_compared_and_other_counts_refused(runs, digits, tmp_path):

@@ -42,6 +42,8 @@ def test_nested_optional_settings_are_restored():
     [
         ({"lr": -1.0}, "--train.lr -1: give a number between 0 and 10"),
         ({"batch_size": 0}, "--train.batch-size 0: give a number at least 1"),
+        ({"beta1": 1.0}, "--train.beta1 1: give a number below 1, such as 0.9"),
+        ({"optimizer": "rmsprop", "beta2": 1.0}, "--train.beta2 1: give a number below 1, such as 0.99"),
         ({"batch_size": 2, "slices": 4}, "--train.slices 4: a batch of 2 cannot be cut into more parts"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,12 @@ from figment.cli._measure import judge_for
 from figment.core import plugins
 from figment.core.config import TrainConfig
 from figment.core.engine import Engine
+from figment.core.errors import CheckpointError
 from figment.core.types import Batch, Loss
 from figment.data.batches import Batches
 from figment.diagnoses import Evidence, Finding, Series, findings
 from figment.evaluate import evidence as room
-from figment.families import _codebook, gan, vae
+from figment.families import _codebook, flow, gan, vae
 from figment.features.judge import folder_of
 from figment.train.fit import fit
 from figment.train.run import DataPin, RunConfig, open_run, read_run
@@ -194,6 +196,45 @@ def test_rolling_back_ships_the_best_checkpoint_and_sets_later_ones_aside(tmp_pa
     assert {path.name for path in (folder / "checkpoints").glob("*.aside")} == {
         f"{step:08d}.aside" for step in (20, 30) if step > before
     }
+
+
+def test_a_run_goes_on_from_where_it_returned_to_and_returns_again(tmp_path, digits):
+    from figment.core.checkpoint import Checkpoint, newest_checkpoint, write_checkpoint
+    from figment.train.rollback import roll_back
+
+    folder = tmp_path / "run"
+    run = trained(folder, digits, "vae", 6, validate_every=3, save_every=3)
+    newest = newest_checkpoint(folder / "checkpoints", print)
+    assert isinstance(newest, Checkpoint)
+    parts = {part: newest.read(part) for part in ("objective", "average", "optimizers")}
+    course = newest.facts["course"] | {"loss": newest.facts["course"]["loss"] | {"step": 3}}
+    for _ in range(3):
+        for step in (3, 6):
+            write_checkpoint(folder / "checkpoints", step, parts, newest.facts | {"course": course})
+        assert roll_back(folder, run, print) == 3
+    kept = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert kept == {"00000003", "00000006.aside", "00000006.aside1", "00000006.aside2"}
+
+
+def test_a_private_run_that_returned_says_what_all_its_steps_gave_away_and_no_digest(tmp_path, digits):
+    from figment.core.checkpoint import load_model
+    from figment.core.config import Privacy
+    from figment.train.rollback import roll_back
+
+    folder, settings = tmp_path / "run", flow.Config(width=8)
+    private = {"privacy": Privacy(epsilon=3.0), "batch_size": 16, "validate_every": 1, "save_every": 1}
+    run = trained(folder, digits, "flow", 2, settings, **private)
+    told = load_model(folder).facts["privacy"]
+    course = folder / "checkpoints" / "00000002" / "manifest.json"
+    step = json.loads(course.read_text())["facts"]["course"]["loss"]["step"]
+    assert roll_back(folder, run, print) == step
+    assert load_model(folder).facts["step"] == step
+    assert load_model(folder).facts["privacy"] == told and told["steps"] == 2
+    shipped = (folder / "model/config.json").read_text("utf-8")
+    assert digits.pixel_digest not in shipped and digits.label_digest not in shipped
+    shutil.rmtree(folder / "model")
+    with pytest.raises(CheckpointError, match="known once it has finished; give its 'figment train' command again"):
+        roll_back(folder, run, print)
 
 
 def test_a_run_that_measured_nothing_cannot_be_rolled_back(tmp_path, digits: Any):

@@ -1,24 +1,29 @@
 """What `figment eval` measures with: cached extraction, references and their doubts, folders, and what metrics need."""
 
+import importlib
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from figment.core.checkpoint import load_model
+from figment.core import plugins
+from figment.core.checkpoint import load_model, write_sampling
 from figment.core.errors import CapabilityError, DataError
 from figment.core.types import Sample
 from figment.data.captions import decode_captions
 from figment.data.store import Store
-from figment.evaluate import cache
+from figment.evaluate import cache, runs
 from figment.evaluate.extract import Eyes
 from figment.evaluate.reference import pictures_in, reference_in, reference_of
 from figment.evaluate.runs import Yardstick, asked_of, default_metrics, draw, score, show
-from figment.evaluate.scored import kept_scores
+from figment.evaluate.scored import kept_scores, sampling_of
 from figment.features import descriptors
+from figment.features.inception import Inception
+from figment.metrics import lpips
 from tests.commands import QUICK, done, figment
 from tests.pictures import classes, encode, write_folder
 from tests.pictures import pixels as noise_pixels
@@ -188,7 +193,90 @@ def test_of_a_folder_as_many_pictures_count_as_would_be_generated(store, tmp_pat
     assert len(show(pictures_in(folder, store.spec), yardstick(store, Counting())).fake) == 30
 
 
+# What was left out, and what was changed.
+
+
+def test_a_metric_that_was_left_out_is_tried_again(store, tmp_path, monkeypatch):
+    """As lpips once its weights are there."""
+    stick = yardstick(store, Counting(), tmp_path, metrics=("kid", "lpips"))
+    drawn = draw(_Loaded(store.spec), stick)
+    monkeypatch.setattr(lpips, "items", needing_weights)
+    scores, told = score(drawn, stick)
+    assert scores.keys() == {"kid"} and any("lpips is left out: give weights" in line for line in told)
+    monkeypatch.setattr(lpips, "items", lambda real, fake: {"lpips": np.linspace(0, 1, len(fake))})
+    scores, told = score(drawn, stick)
+    assert scores.keys() == {"kid", "lpips"} and not any("left out" in line for line in told)
+    monkeypatch.setattr(lpips, "items", needing_weights)
+    assert score(drawn, stick)[0] == scores  # a whole answer is kept
+
+
+def needing_weights(**sides):
+    raise DataError("give weights")
+
+
+def test_a_metric_of_another_package_that_was_edited_gives_its_new_number(store, tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    about = package / "constant_metric-1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: constant-metric\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[figment.metrics]\nconstant = constant_metric\n")
+    monkeypatch.syspath_prepend(package)
+    stick = yardstick(store, Counting(), tmp_path / "cache", metrics=("constant",))
+    found = []
+    for value in (2.0, 2.5):
+        source = (
+            f"HIGHER_IS_BETTER = False\nNEEDS = ()\ndef score(*, real, fake):\n    return {{'constant': {value}}}\n"
+        )
+        (package / "constant_metric.py").write_text(source)
+        importlib.invalidate_caches()
+        sys.modules.pop("constant_metric", None)
+        shutil.rmtree(package / "__pycache__", ignore_errors=True)
+        plugins.forget()
+        found.append(score(draw(_Loaded(store.spec), stick), stick)[0]["constant"]["value"])
+    monkeypatch.undo()
+    plugins.forget()
+    assert found == [2.0, 2.5]
+
+
 # What metrics need.
+
+
+class Naming(Counting):
+    """An extractor with logits, of classes that it names, or not."""
+
+    def __init__(self, *classes):
+        super().__init__()
+        if classes:
+            self.classes = classes
+
+    def classify(self, images):
+        return images.flatten(1)[:, :10]
+
+
+NAMING = {"accuracy", "calibration"}
+
+
+def test_labels_are_compared_with_logits_of_the_same_classes_alone(store):
+    own = yardstick(store, Naming(*store.spec.classes))
+    assert set(default_metrics(own, every=True)) >= NAMING
+    runs.require_classes(("accuracy", "calibration"), own.eyes.extractor, store.spec.classes)
+    for other in (Naming(), Naming(*reversed(store.spec.classes))):  # as Inception, and as a judge of another order
+        stick = yardstick(store, other)
+        assert not NAMING & set(default_metrics(stick, every=True))
+        assert {"inception_score", "fd", "class_diversity"} <= set(default_metrics(stick, every=True))
+        runs.require_classes(("fd", "inception_score", "all"), other, store.spec.classes)
+        told = (
+            "accuracy: compares labels with the classes that 'counting 1' tells apart, and those are not the dataset's;"
+        )
+        with pytest.raises(DataError, match=told):
+            runs.require_classes(("fd", "accuracy"), other, store.spec.classes)
+
+
+def test_the_inception_network_names_no_class_of_a_dataset(store):
+    eyes = Inception(None, "0" * 64, "tf1")
+    reference = yardstick(store, Counting()).reference
+    stick = Yardstick(reference, Eyes(eyes), store.spec)
+    assert "inception_score" in default_metrics(stick) and not NAMING & set(default_metrics(stick, every=True))
 
 
 def test_metrics_are_taken_where_what_they_need_is_there(store):
@@ -230,7 +318,7 @@ def test_bits_and_pairs_come_from_the_run_when_a_metric_asks(store):
 
 
 def test_a_run_that_only_rebuilds_is_scored_by_that(store, digits, tmp_path):
-    done("train", "vqvae", "--data", digits.path, "--out", tmp_path, *QUICK)
+    done("train", "vqvae", "--data", digits.path, "--out", tmp_path, *QUICK, "--steps", 3)
     command = ("eval", tmp_path, "--data", digits.path, "--features", "pixels")
     answer = done(*command, "--json").json["runs"][0]
     assert set(answer["scores"]) == {"psnr"} and answer["scores"]["psnr"]["low"] > 0  # 8x8 is too small for ssim
@@ -323,7 +411,52 @@ def test_scores_carry_floor_ceiling_and_passport_and_come_out_again(store, run):
     assert kid["floor"] < min(kid["value"], kid["ceiling"]) and kid["higher_is_better"] is False
     assert kid["passport"]["extractor_digest"] == "descriptors-1-4" and kid["passport"]["num_fake"] == 40
     assert done("eval", run, "--data", store.path, *EYES, "--json").json == first.json
-    assert first.json["runs"][0]["scores"].items() <= kept_scores(run, load_model(run).digest).items()
+    loaded = load_model(run)
+    assert first.json["runs"][0]["sampling"] == sampling_of(loaded) == {"temperature": 1.0}
+    kept = kept_scores(run, loaded.digest, sampling_of(loaded))
+    assert first.json["runs"][0]["scores"].items() <= kept.items()
+    write_sampling(run, loaded.sampling_type(temperature=0.5))
+    try:
+        assert kept_scores(run, loaded.digest, sampling_of(load_model(run))) == {}
+    finally:
+        (run / "model/sampling.json").unlink()
+
+
+SEEN = "held-out ones may be training pictures of it"
+
+
+@pytest.fixture
+def resplit(store, tmp_path):
+    """The dataset of the run after its training pictures were dealt out anew."""
+    shutil.copytree(store.path, tmp_path / "digits")
+    done("data", "split", tmp_path / "digits", "--val", 0.4)
+    return tmp_path / "digits"
+
+
+def test_held_out_pictures_that_a_run_may_have_seen_are_told(store, run, resplit, tmp_path):
+    for verb in ("eval", "compare"):
+        assert SEEN not in done(verb, run, "--data", store.path, *EYES).err
+        (told,) = [line for line in done(verb, run, "--data", resplit, *EYES).err.splitlines() if SEEN in line]
+        assert f"the run was trained on other pictures than {resplit} has now" in told
+    pictures = {f"{index}.png": encode(noise_pixels(index, 8, 8, 1)) for index in range(12)}
+    folder = write_folder(tmp_path / "pictures", pictures)
+    assert SEEN not in done("eval", folder, "--data", resplit, *EYES).err
+
+
+def test_of_classifiers_and_private_runs_too_and_not(store, resplit, tmp_path):
+    done("train", "classifier", "--data", store.path, "--out", tmp_path / "named", *QUICK, "--steps", 1)
+    assert SEEN in done("eval", tmp_path / "named", "--data", resplit, *EYES).err
+    loaded = load_model(tmp_path / "named")
+    assert runs.doubts_about(loaded, Store(resplit)) and not runs.doubts_about(loaded, store)
+    for facts in ({"data": {"path": "digits"}}, {}):  # a private run, and one that another program has trained
+        assert not runs.doubts_about(replace(loaded, facts=facts), Store(resplit))
+
+
+def test_the_advice_to_hold_pictures_out_says_that_runs_have_seen_them(store, tmp_path):
+    shutil.copytree(store.path, tmp_path / "digits")
+    done("data", "split", tmp_path / "digits", "--val", 0)
+    with pytest.raises(DataError, match=r"--val 0\.1; then train anew, for a run of before has seen them$"):
+        yardstick(Store(tmp_path / "digits"), Counting())
 
 
 def test_settings_of_the_features_are_flags_and_part_of_the_passport(store, run):

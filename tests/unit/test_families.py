@@ -131,9 +131,18 @@ def test_classifier_leaves_unlabelled_pictures_out():
     labels = torch.tensor([3, -1, 5, -1])
     half = objective.loss(Batch(images, Condition(labels=labels))).terms["cross_entropy"]
     known = objective.loss(Batch(images[[0, 2]], Condition(labels=labels[[0, 2]]))).terms["cross_entropy"]
-    assert float(half.detach()) == pytest.approx(float(known.detach()), rel=1e-5)
+    assert float(half.detach()) == pytest.approx(float(known.detach()) / 2, rel=1e-5)
     none = objective.loss(Batch(images, Condition(labels=torch.full((4,), -1)))).terms["cross_entropy"]
     assert float(none.detach()) == 0.0
+
+
+@pytest.mark.parametrize("cuts", [(4, 4), (1, 7), (2, 3, 3)])
+def test_classifier_loss_is_the_same_however_a_batch_is_cut(cuts):
+    objective = classifier.build(classifier.Config.preset("tiny"), DIGITS).eval()
+    images, labels = torch.rand(8, 1, 8, 8), torch.tensor([0, 1, 0, 1, 1, -1, -1, -1])
+    loss_of = lambda x, y: float(objective.loss(Batch(x, Condition(labels=y))).terms["cross_entropy"].detach())  # noqa: E731
+    parts = zip(images.split(cuts), labels.split(cuts), strict=True)
+    assert sum(loss_of(x, y) * len(x) / 8 for x, y in parts) == pytest.approx(loss_of(images, labels), rel=1e-5)
 
 
 def test_classifier_needs_two_classes():

@@ -18,6 +18,7 @@ from figment.families import _codebook, autoencoder, token_prior, vae, vqvae
 from figment.losses import quantize
 from figment.nets.mixture import Mixture
 from figment.nets.transformer import CodeTransformer
+from figment.train.trainer import Trainer
 
 DIGITS = ImageSpec(1, 8, 8, classes=tuple("0123456789"))
 CORNERS = torch.tensor([[4.0, 4.0], [4.0, -4.0], [-4.0, 4.0], [-4.0, -4.0]])
@@ -311,6 +312,23 @@ def test_a_mixture_finds_the_clusters_and_which_class_has_which():
             assert torch.allclose(drawn.std(0), torch.tensor([0.2, 2.0, 0.2, 0.2]), atol=0.15)
         free = mixture.draw(torch.randn(5000, *mixture.noise_shape()))
     assert 0.4 < float((free[:, 0] > 0).float().mean()) < 0.6
+
+
+def test_a_mixture_begins_with_a_single_vector():
+    with seeded(0):
+        mixture = Mixture(6, 3, 2, floor=1e-4)
+        for _ in range(3):
+            mixture.observe(torch.randn(1, 6))
+    assert all(one.isfinite().all() for one in mixture.state_dict().values())
+
+
+@pytest.mark.parametrize(("batch_size", "slices"), [(1, 1), (4, 4)])
+def test_an_autoencoder_learns_from_one_picture_at_a_time(batch_size, slices):
+    objective = autoencoder.build(autoencoder.Config.preset("tiny"), ImageSpec(1, 8, 8))
+    train = replace(autoencoder.TRAIN, batch_size=batch_size, slices=slices)
+    for _ in Trainer(objective, train, steps=3).run(lambda step: Batch(torch.randn(batch_size, 1, 8, 8).clamp(-1, 1))):
+        pass
+    assert all(one.isfinite().all() for one in objective.state_dict().values() if one.is_floating_point())
 
 
 def test_an_autoencoder_draws_what_it_was_shown():

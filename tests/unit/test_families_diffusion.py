@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from figment.core.checkpoint import load_model, write_model
-from figment.core.config import TrainConfig
+from figment.core.config import Privacy, TrainConfig
 from figment.core.engine import Engine, seeded
 from figment.core.errors import CapabilityError, ConfigError, DataError
 from figment.core.noise import noise
@@ -20,7 +20,9 @@ from figment.losses.denoising import adaptive, log_normal_sigmas, pseudo_huber
 from figment.losses.likelihood import GREY_LEVEL, grey_level_nats, normal_kl_nats, ode_bits_per_dim, ode_log_density
 from figment.samplers._exact import Gaussian
 from figment.train.fit import fit
+from figment.train.private import Private
 from figment.train.run import DataPin, RunConfig, open_run
+from figment.train.slices import Slice
 
 DIGITS = ImageSpec(1, 8, 8, classes=tuple("0123456789"))
 GREY = ImageSpec(1, 4, 4)
@@ -305,6 +307,39 @@ def test_meanflow_target_of_an_exact_average_is_itself():
     x = torch.full((32, *GREY.shape), level)
     loss = objective.loss(Batch(x))
     assert float(loss.stats["error"]) < 1e-8
+
+
+@pytest.mark.parametrize(("share", "size"), [(0.25, 1), (0.25, 2), (0.01, 1), (0.3, 5), (1.0, 1)])
+def test_meanflow_share_holds_on_the_mean_however_small_a_slice_is(share, size):
+    objective = meanflow.build(replace(meanflow.Config.preset("tiny"), share_apart=share), GREY)
+    apart = []
+
+    def target(v, z, r, t, condition, most):
+        apart.append(int((r < t).sum()))
+        assert not (r < t)[most:].any()
+        return v
+
+    objective._target = target
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for _ in range(400):
+            objective.loss(batch(size, GREY))
+    wanted = share * size
+    assert sum(apart) / 400 == pytest.approx(wanted, abs=4 * math.sqrt((wanted % 1) * (1 - wanted % 1) / 400) + 1e-9)
+    assert set(apart) <= {math.floor(wanted), math.ceil(wanted)}
+
+
+def test_private_meanflow_learns_averages_of_a_share_of_its_pictures():
+    """Of one picture at a time, each has a coin of its own."""
+    seen = []
+    for share in (0.01, 0.5, 1.0):
+        objective = meanflow.build(replace(meanflow.Config.preset("tiny"), share_apart=share), GREY).train()
+        wake(objective.model).train()
+        gradients = Private(objective, replace(meanflow.TRAIN, privacy=Privacy(epsilon=3.0)), 1.0, b"x")
+        torch.manual_seed(5)
+        gradients.add(objective.phases()[0], Slice(0, 1.0, batch(32, GREY)), Engine())
+        seen.append(torch.cat([one.grad.flatten() for one in objective.parameters() if one.grad is not None]))
+    assert not torch.equal(seen[0], seen[1]) and not torch.equal(seen[1], seen[2])
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])

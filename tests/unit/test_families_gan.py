@@ -299,6 +299,21 @@ def test_acgan_names_only_what_is_known():
     assert [float(value) for value in acgan.naming(logits, torch.full((3,), -1))] == [0.0, 0.0]
 
 
+def test_acgan_weighs_the_class_the_same_however_a_batch_is_cut():
+    objective, data = built(acgan, condition_dropout=0.0).eval(), batch(8)
+    labels = torch.tensor([0, 1, 2, 3, 4, -1, -1, -1])
+    fake = torch.randn(8, *data.images.shape[1:], generator=torch.Generator().manual_seed(0)).tanh()
+
+    def term(rows: slice) -> tuple[float, float]:
+        objective.model.generate = lambda noise, condition: fake[rows]
+        part = Batch(data.images[rows], Condition(labels=labels[rows]))
+        with torch.no_grad():
+            return tuple(float(loss(part).terms["class"]) for loss in (objective.critic_loss, objective.generator_loss))
+
+    halves = [term(rows) for rows in (slice(0, 4), slice(4, 8))]
+    assert [sum(pair) / 2 for pair in zip(*halves, strict=True)] == pytest.approx(term(slice(0, 8)), rel=1e-5)
+
+
 def test_acgan_critic_is_not_shown_the_label():
     objective = built(acgan).eval()  # or dropout would hide other channels each time
     data = batch()

@@ -226,6 +226,26 @@ def test_a_batch_of_one_clip_has_a_finite_loss():
     assert all(term.isfinite() for term in loss.terms.values())
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_slice_of_an_odd_number_of_clips_is_drawn_and_told_in_halves_on_the_mean(size):
+    """A network that always errs alike has the same terms however its clips are cut; a kind without clips has none."""
+    objective = built(frame_rnn, CLIPS)
+    objective.model.foretold = lambda first, motion, frames, is_free, length: frames + 0.5
+    x, found = torch.rand(2 * size, 4, 3, 16, 16, generator=source()) * 2 - 1, []
+    torch.manual_seed(0)
+    with torch.no_grad():
+        whole = objective.loss(Batch(x)).terms
+        for _ in range(200):
+            found.append(objective.loss(Batch(x[:size])).terms)
+    for name in ("drawn", "told"):
+        values = torch.stack([terms[name] for terms in found])
+        assert len(values.unique()) == 2, "a coin decides"
+        assert float(values.mean()) == pytest.approx(float(whole[name]), abs=0.25 / size * float(whole[name].abs()))
+        assert size > 1 or 0.0 in values
+    both = torch.stack([terms["drawn"] + terms["told"] for terms in found])
+    assert torch.allclose(both, (whole["drawn"] + whole["told"]).expand(200), atol=1e-5)
+
+
 def test_single_pictures_are_refused():
     with pytest.raises(DataError, match="needs clips"):
         built(frame_rnn, DIGITS)

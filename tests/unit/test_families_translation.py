@@ -66,6 +66,19 @@ def test_a_batch_without_one_of_the_classes_counts_for_nothing_there():
     assert all(one.grad is None or one.grad.isfinite().all() for one in objective.parameters())
 
 
+def test_both_players_play_half_of_the_papers_game():
+    objective = built(cyclegan, CLASSES)
+    batch = Batch(squares(6, 0), Condition(labels=torch.tensor([0, 1] * 3)))
+    a, b = batch.images[::2], batch.images[1::2]
+    with torch.no_grad():
+        judged = objective.critics[1](b), objective.critics[1](objective.model.to_second(a))
+        first = objective.critics[0](objective.model.to_first(b))
+        game = ((judged[1] - 1).square().mean() + (first - 1).square().mean()) / 2
+        assert torch.allclose(objective.translator_loss(batch).terms["adversarial"], game)
+        critic = ((judged[0] - 1).square().mean() + judged[1].square().mean()) / 2
+        assert torch.allclose(objective.critic_loss(batch).terms["second"], critic)
+
+
 def test_what_is_of_the_wanted_class_is_learnt_to_be_left_alone():
     objective = built(cyclegan, CLASSES, cycle=0.0)
     labels = torch.tensor([0, 1] * 8)

@@ -319,6 +319,13 @@ def test_a_run_without_features_is_no_judge():
         judge.as_judge(Painter(), Path("run"), None)  # type: ignore[arg-type]
 
 
+def test_a_judge_says_which_classes_its_logits_are_of(judged):
+    own = judge.load(judge.Config(), judged)
+    assert own.classes == judged.spec.classes
+    plain = judge.Judge(torch.nn.Identity(), "contrastive", "digest", judged.spec)
+    assert plain.classify is None and plain.classes == ()
+
+
 def test_one_extraction_feeds_all_and_places_only_when_asked():
     class Eyes:
         looked = 0

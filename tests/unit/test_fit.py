@@ -435,6 +435,17 @@ def test_what_the_machine_is_fast_at_is_measured_once_and_pinned(tmp_path, digit
     assert pinned is not None and pinned.precision == other
 
 
+def test_a_run_begun_on_a_gpu_says_so_where_there_is_none(tmp_path, digits, monkeypatch):
+    command = ("train", "vae", "--data", digits.path, "--out", tmp_path, *QUICK, "--steps")
+    done(*command, 2)
+    write_run(tmp_path, replace(read_run(tmp_path), engine=Engine("cuda")))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert figment(*command, 4).complaint == (
+        f"{tmp_path}: is computed on a GPU (cuda), and there is none here; go on where there is one, or with its "
+        f"weights in another run: figment train vae --from {tmp_path} --out NEW"
+    )
+
+
 # --from
 
 

@@ -63,6 +63,20 @@ def test_of_shares_that_depend_on_both_sides(intervals, metric, key):
     assert covered(intervals, metric, key, intervals.gaussians(4, 200), None).share >= LEAST
 
 
+@pytest.mark.parametrize(("key", "truth"), [("nearest", 1.0), ("novel", 0.99)])
+def test_of_distances_measured_by_held_out_pictures(intervals, key, truth):
+    """180 of those set the unit and the line: taken as exact, the others alone would hold the truth half the time."""
+    found = covered(intervals, "nearest", key, intervals.unseen(8, 180, 700, 400), truth)
+    assert found.share >= LEAST
+    assert found.mean == pytest.approx(truth, abs=0.01)
+
+
+def test_of_a_quantile_of_too_few_held_out_pictures_a_warning_tells(intervals):
+    found = covered(intervals, "nearest", "novel", intervals.unseen(8, 50, 200, 400), 0.99)
+    assert found.mean == pytest.approx(50 / 51, abs=0.005)
+    assert found.warned == 1
+
+
 def test_of_what_a_judge_says(intervals):
     draw = intervals.answers(300)
     assert covered(intervals, "accuracy", "accuracy", draw, 0.8).share >= LEAST

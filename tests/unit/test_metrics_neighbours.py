@@ -133,9 +133,21 @@ def test_nearest_by_hand():
 
 
 def test_novel_by_hand():
-    held_out = line(*range(1, 102))  # 1 to 101 away from 0: the 1% quantile is 2
+    held_out = line(*range(1, 200))  # 1 to 199 away from 0: of unseen pictures 2 in 200 are expected below the second
     scores = nearest_scores(held_out, line(0, 1, 2, 2.5, 50), line(0))
     assert scores["novel"] == pytest.approx(2 / 5)
+
+
+def test_nearest_resamples_are_of_both_sides_and_never_of_copies_alone():
+    """One held-out picture in eight is no copy: of a third of all draws it would be missing, and the divisor 0."""
+    held_out, fake = line(0, 0, 0, 0, 0, 0, 0, 1), line(1, 3)
+    found = nearest.resamples(
+        real=Sample(held_out), fake=Sample(fake), train=Sample(line(0)), rng=np.random.default_rng(8), draws=200
+    )
+    assert {name: value for name, (value, _) in found.items()} == {"nearest": 16, "novel": 1}
+    drawn = found["nearest"][1]
+    assert drawn.shape == (200,) and np.isfinite(drawn).all()
+    assert {8, 16, 24} < set(drawn) and 4 in drawn
 
 
 def test_copies_of_the_training_set_are_found_wherever_it_lies():

@@ -6,8 +6,10 @@ from dataclasses import replace
 from statistics import median
 
 import pytest
+import torch
 
-from figment.core.types import ImageSpec
+from figment.core.types import Batch, ImageSpec
+from figment.families import gan
 from figment.train import autotune
 from figment.train.planning import RULES, recommended
 from figment.train.runlog import read_log
@@ -75,3 +77,29 @@ def test_among_ranks_the_cores_are_shared_out_already(monkeypatch):
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     assert autotune._thread_counts() == [0]
+
+
+def test_what_was_measured_is_remembered_for_the_same_accelerator_and_figment_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(autotune, "_thread_counts", lambda: [0])
+    tried: list[str] = []
+    monkeypatch.setattr(autotune, "_fastest", lambda engines, *rest: tried.append(engines[0].device) or engines[0])
+
+    def device() -> str:
+        tried.clear()
+        batch = Batch(torch.zeros(4, 1, 8, 8))
+        config = gan.Config.preset("tiny")
+        return autotune.choose_engine(lambda: gan.build(config, ImageSpec(1, 8, 8)), gan.TRAIN, batch, "gan").device
+
+    assert device() == "cpu" and tried
+    assert device() == "cpu" and not tried, "remembered"
+    with monkeypatch.context() as patch:
+        patch.setattr(autotune, "VERSION", "0.0.0")
+        assert device() == "cpu" and tried
+    for name in ("H100", "H200"):
+        monkeypatch.setattr(autotune, "default_device", lambda: "cuda")
+        monkeypatch.setattr(autotune.torch.cuda, "get_device_name", lambda name=name: name)
+        assert device() == "cuda" and tried, name
+        assert device() == "cuda" and not tried
+    monkeypatch.setattr(autotune, "default_device", lambda: "cpu")
+    assert device() == "cpu" and not tried

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from figment.core.checkpoint import write_checkpoint
 from figment.core.errors import CheckpointError
-from figment.train.posthoc import WIDTHS, PowerEma, Profile, exponent, rebuild, weights
+from figment.train.posthoc import FOLDER, WIDTHS, PowerEma, Profile, exponent, part_name, rebuild, weights
 from tests.commands import done
 
 
@@ -63,6 +64,35 @@ def test_a_tracked_width_needs_its_own_snapshot_alone():
     snapshots = [Profile(stop, exponent(width)) for width in WIDTHS for stop in (50, 100)]
     share = weights(snapshots, Profile(100, exponent(WIDTHS[1])))
     assert np.allclose(share, [0, 0, 0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 12])
+def test_what_never_moved_is_rebuilt_as_it_is(tmp_path, count):
+    """Weights of any number of snapshots sum to 1, whatever width they are to come near to."""
+    still = {"frozen.weight": torch.ones(3), "norm.running_var": torch.ones(3)}
+    for number in range(1, count + 1):
+        write_checkpoint(tmp_path / FOLDER, 1200 * number // count, {part_name(one): still for one in WIDTHS}, {})
+    for wanted in (0.03, 0.05, 0.08, 0.15, 0.2):
+        rebuilt = rebuild(tmp_path, wanted)
+        assert all(torch.allclose(one, torch.ones(3), atol=1e-5) for one in rebuilt.values())
+
+
+def test_weights_are_the_nearest_of_those_that_sum_to_one():
+    snapshots = [Profile(stop, exponent(width)) for width in WIDTHS for stop in (50, 100)]
+    wanted, tau = Profile(100, exponent(0.2)), (np.arange(100_000) + 0.5) / 1000
+
+    def profile(one: Profile) -> np.ndarray:
+        inside = tau <= one.step
+        return np.where(inside, (one.gamma + 1) * (np.minimum(tau, one.step) / one.step) ** one.gamma / one.step, 0)
+
+    def distance(share: np.ndarray) -> float:
+        rebuilt = sum(part * profile(one) for part, one in zip(share, snapshots, strict=True))
+        return float(np.square(rebuilt - profile(wanted)).mean())
+
+    share, chance = weights(snapshots, wanted), np.random.default_rng(0)
+    for _ in range(20):
+        other = 0.1 * chance.normal(size=4)
+        assert distance(share) < distance(share + other - other.mean())
 
 
 def test_a_run_keeps_snapshots_from_which_it_is_rebuilt(digits, tmp_path):

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from figment.core.config import from_json, read_json, stamped, unstamped, write_json
+from figment.core.types import ImageSpec
 from figment.data.store import Store
+from figment.families import autoencoder
 from tests.commands import QUICK, contents, done, figment, log, trained
 from tests.pictures import classes, write_folder
 
@@ -228,3 +231,87 @@ def test_a_report_that_cannot_be_written_costs_nobody_the_run(place, run):
     answer = done(*train("vae", place / "digits", run, "--steps", 2 * STEPS))
     assert f"warning: {run}/report.html: could not be written (" in answer.err
     assert "trained 8 steps" in answer.out and (run / "model/model.safetensors").exists()
+
+
+# Settings that a new run may not have
+
+
+@pytest.mark.parametrize(
+    ("family", "more", "told"),
+    [
+        ("vae", ("--train.beta1", 1), "--train.beta1 1: give a number below 1, such as 0.9"),
+        ("vae", ("--train.optimizer", "sgd", "--train.beta2", 0.9), "--train.beta2 0.9: has no effect with --train.op"),
+        (
+            "vae",
+            ("--train.optimizer", "rmsprop", "--train.beta1", 0.5),
+            "--train.beta1 0.5: has no effect with --train",
+        ),
+        (
+            "vae",
+            ("--train.score-num", 40),
+            "--train.score-num 40: has no effect without --train.score-every; give that",
+        ),
+        ("vae", ("--train.score-share", 0.2), "--train.score-share 0.2: has no effect without --train.score-every"),
+        (
+            "vae",
+            ("--train.score-by", "kid", "fd"),
+            "--train.score-by kid fd: has no effect without --train.score-every",
+        ),
+        ("autoencoder", ("--family.downscale", 3), "--family.downscale 3: give a power of 2, such as 4"),
+        (
+            "r3gan",
+            ("--family.blocks", 3),
+            "--family.blocks 3: has no effect with --family.net conv; leave it out, or gi",
+        ),
+        ("r3gan", ("--family.expansion", 1.5), "--family.expansion 1.5: has no effect with --family.net conv"),
+        ("r3gan", ("--family.group-width", 0), "--family.group-width 0: has no effect with --family.net conv"),
+        ("r3gan", ("--family.changes", "flip"), "--family.changes flip: has no effect without --family.augment; give"),
+        (
+            "dcgan",
+            ("--family.changes", "flip", "color"),
+            "--family.changes flip color: has no effect without --family.",
+        ),
+        (
+            "stylegan2",
+            ("--family.augment-target", 1, "--family.changes", "flip"),
+            "--family.changes flip: has no effect with --family.augment-target 1; leave one out",
+        ),
+    ],
+)
+def test_a_new_run_may_not_have_a_setting_without_effect(place, tmp_path, family, more, told):
+    refused = figment(*train(family, place / "digits", tmp_path / "run", "--steps", 1, *more))
+    assert refused.complaint.startswith(told)
+    assert not (tmp_path / "run").exists()
+    assert figment("plan", family, "--data", place / "digits", *more).complaint.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("family", "more"),
+    [
+        ("vae", ("--train.optimizer", "sgd", "--train.beta1", 0.5, "--train.lr", 1e-4)),
+        ("dcgan", ("--family.augment", 0.5, "--family.changes", "flip")),
+        ("stylegan2", ("--family.augment-target", 1)),
+        ("r3gan", ("--family.net", "residual", "--family.blocks", 1, "--family.group-width", 0)),
+    ],
+)
+def test_a_new_run_may_have_them_where_they_have_an_effect(place, tmp_path, family, more):
+    done(*train(family, place / "digits", tmp_path / "run", "--steps", 1, *more))
+
+
+def test_an_older_run_with_such_a_setting_draws_and_goes_on(place, tmp_path):
+    asked = train("dcgan", place / "digits", tmp_path / "run", "--train.optimizer", "rmsprop", "--train.lr", 1e-4)
+    done(*asked, "--steps", 2)
+    for file in (tmp_path / "run" / "config.json", tmp_path / "run" / "model" / "config.json"):
+        stored = unstamped(file, read_json(file))
+        stored["settings"]["changes"] = ["flip"]
+        if "train" in stored:
+            stored["train"] |= {"beta1": 1.0, "score_num": 40}
+        write_json(file, stamped(stored))
+    done("sample", tmp_path / "run", "--num", 2, "--out", tmp_path / "grid.png")
+    idle = ("--family.changes", "flip", "--train.beta1", 1, "--train.score-num", 40)
+    done(*asked, *idle, "--steps", 3)
+
+
+def test_an_older_autoencoder_keeps_the_grid_that_it_was_built_with():
+    settings = from_json(autoencoder.Config, {"width": 8, "downscale": 3})
+    assert autoencoder.build(settings, ImageSpec(1, 8, 8)).model.code_shape == (4, 2, 2)

@@ -62,10 +62,12 @@ def test_every_metric_gives_scores_that_say_what_they_are():
         ("recall", ["k=3", "<=", "Wilson, 60 pictures"]),
         ("density", ["k=5", "(<)", "bootstrap of the mean"]),
         ("coverage", ["k=5", "(<)", "Wilson, 60 pictures"]),
+        ("nearest", ["bootstrap of the mean", "80 pictures, widened to that of resamples of both sides"]),
+        ("novel", ["Weibull", "Wilson, 80 pictures"]),
     ],
 )
 def test_protocols_name_conventions_and_resampling(key, words):
-    protocol = score((60, 80, 100), ["fd", "kid", "precision_recall", "density_coverage"])[0][key].protocol
+    protocol = score((60, 80, 100), ["fd", "kid", "precision_recall", "density_coverage", "nearest"])[0][key].protocol
     assert all(word in protocol for word in words), protocol
 
 

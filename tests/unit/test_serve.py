@@ -11,6 +11,7 @@ from typing import Literal
 
 import pytest
 
+from figment.core.config import to_json
 from figment.core.errors import ConfigError
 from figment.core.types import ImageSpec
 from figment.evaluate.scored import keep_scores, kept_scores
@@ -230,14 +231,26 @@ def test_a_run_is_asked_for_what_it_knows():
 
 
 def test_scores_are_of_one_set_of_weights(tmp_path):
-    keep_scores(tmp_path, "a", {"fd": {"value": 1}, "kid": {"value": 2}})
-    keep_scores(tmp_path, "a", {"fd": {"value": 3}})
-    assert kept_scores(tmp_path, "a") == {"fd": {"value": 3}, "kid": {"value": 2}}
-    assert kept_scores(tmp_path, "b") == {} == kept_scores(tmp_path / "none", "a")
-    keep_scores(tmp_path, "b", {"fd": {"value": 4}})
-    assert kept_scores(tmp_path, "b") == {"fd": {"value": 4}} and kept_scores(tmp_path, "a") == {}
-    (tmp_path / "scores.json").write_text('{"runs": []}')
-    assert kept_scores(tmp_path, "b") == {}
+    keep_scores(tmp_path, "a", None, {"fd": {"value": 1}, "kid": {"value": 2}})
+    keep_scores(tmp_path, "a", None, {"fd": {"value": 3}})
+    assert kept_scores(tmp_path, "a", None) == {"fd": {"value": 3}, "kid": {"value": 2}}
+    assert kept_scores(tmp_path, "b", None) == {} == kept_scores(tmp_path / "none", "a", None)
+    keep_scores(tmp_path, "b", None, {"fd": {"value": 4}})
+    assert kept_scores(tmp_path, "b", None) == {"fd": {"value": 4}} and kept_scores(tmp_path, "a", None) == {}
+    for damaged in ('{"runs": []}', "[]", "3"):
+        (tmp_path / "scores.json").write_text(damaged)
+        assert kept_scores(tmp_path, "b", None) == {}
+
+
+def test_scores_are_of_the_settings_that_were_drawn_with(tmp_path):
+    """Those of a run before it was tuned are not shown beside, or for, those after."""
+    served = dataclasses.replace(run(), path=tmp_path)
+    keep_scores(tmp_path, "digest", to_json(Sampling()), {"fd": {"value": 9}, "kid": {"value": 8}})
+    assert served.scores() == {"fd": {"value": 9}, "kid": {"value": 8}}
+    tuned = dataclasses.replace(served, sampling=Sampling(steps=3))
+    assert tuned.scores() == {}
+    keep_scores(tmp_path, "digest", to_json(Sampling(steps=3)), {"fd": {"value": 1}})
+    assert tuned.scores() == {"fd": {"value": 1}} and served.scores() == {}
 
 
 # Who may come in

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
+from figment.core import plugins
 from figment.core.checkpoint import load_model
 from figment.core.errors import ConfigError
+from figment.evaluate import tuning
+from figment.evaluate.choosing import require_of_drawn
 from figment.evaluate.tuning import Trial, chosen, search
 from tests.commands import QUICK, contents, done, figment
 
@@ -24,13 +28,18 @@ class Settings:
             raise ConfigError("extra has no effect")
 
 
+def drawn(settings: Settings) -> Settings:
+    """Pictures that show what they were drawn with."""
+    return settings
+
+
 def badness(settings: Settings) -> float:
     return {"a": 3.0, "b": 2.0, "c": 4.0}[settings.kind] + 1 / settings.steps - 0.5 * settings.extra
 
 
 def test_one_setting_after_the_other_finds_the_best():
     choices = {"extra": (1,), "kind": ("a", "b", "c"), "steps": (4, 16, 64)}
-    trials = list(search(Settings(), choices, badness, num=1))
+    trials = list(search(Settings(), choices, drawn, badness, num=1))
     # extra has no effect beside kind a, and is passed over; what was tried is not tried again
     assert [(t.changed, t.settings.kind, t.settings.steps) for t in trials] == [
         ("", "a", 8),
@@ -41,6 +50,19 @@ def test_one_setting_after_the_other_finds_the_best():
         ("steps", "b", 64),
     ]
     assert min(trials, key=lambda trial: trial.badness).settings == Settings("b", 64)
+
+
+def test_the_time_is_that_of_drawing_alone(monkeypatch):
+    """2 seconds for four pictures; the judge takes an hour."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(tuning, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+
+    def takes(seconds, found):
+        clock.now += seconds
+        return found
+
+    trials = list(search(Settings(), {"steps": (4,)}, lambda s: takes(2, s), lambda s: takes(3600, badness(s)), num=4))
+    assert [one.seconds for one in trials] == [0.5, 0.5]
 
 
 def trial(name: str, badness: float, seconds: float) -> Trial:
@@ -111,3 +133,39 @@ def test_a_family_with_nothing_to_tune_says_so(digits, tmp_path):
     done("train", "gan", "--data", digits.path, "--out", tmp_path / "run", *QUICK, "--steps", 2)
     complaint = figment("tune", tmp_path / "run").complaint
     assert complaint == "a 'gan' draws in one way only: there is nothing to tune"
+
+
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ("psnr", "compares pictures with what is rebuilt of them"),
+        ("lpips", "compares pictures with what is rebuilt of them"),
+        ("bits_per_dim", "is of how probable real pictures are"),
+        ("spatial_fd", "needs features of places"),
+    ],
+)
+def test_what_says_nothing_of_drawn_pictures_is_refused(tmp_path, metric, why):
+    complaint = figment("tune", tmp_path / "run", "--by", metric).complaint
+    assert complaint == (
+        f"'{metric}' {why}, and nothing can be chosen by it among freshly drawn pictures; "
+        "choose by fd, kid or accuracy: figment list metrics"
+    )
+
+
+def test_a_checkpoint_is_not_chosen_by_such_a_metric_either(judged, tmp_path):
+    command = ("train", "vae", "--data", judged.path, "--out", tmp_path / "run", *QUICK, "--steps", 2)
+    complaint = figment(*command, "--train.score-every", 1, "--train.score-by", "fd", "psnr").complaint
+    assert complaint.startswith(
+        "'psnr' compares pictures with what is rebuilt of them, and nothing can be chosen by it"
+    )
+
+
+def test_all_other_metrics_may_choose():
+    refused = {name for name in plugins.names("metrics") if {"paired", "bits", "spatial"} & needs(name)}
+    require_of_drawn(sorted(set(plugins.names("metrics")) - refused))
+    with pytest.raises(ConfigError, match="did you mean 'kid'"):
+        require_of_drawn(["kdi"])
+
+
+def needs(name: str) -> set[str]:
+    return set(plugins.load("metrics", name).NEEDS)

@@ -34,9 +34,8 @@ def write_answer(
     from figment.evaluate.opening import finished
 
     files: list[Path] = []
-    for place, (seed, pixels) in enumerate(zip(seeds, finished(answer, given), strict=True)):
-        stem = out.stem if place == 0 else f"{out.stem}-{seed}"
-        files += _write_one(out.with_name(f"{stem}.png"), pixels, {**recipe, "seed": seed}, originals)
+    for file, seed, pixels in zip(named(out, seeds), seeds, finished(answer, given), strict=True):
+        files += _write_one(file, pixels, {**recipe, "seed": seed}, originals)
     for name, images in answer.extras.items():
         extra = to_uint8(images)
         file = out.with_name(f"{out.stem}-{name.replace('_', '-')}.png")
@@ -48,6 +47,11 @@ def write_answer(
         file.write_bytes(answer.file)
         files.append(file)
     return files
+
+
+def named(out: Path, seeds: Sequence[int]) -> list[Path]:
+    """The files of an answer's pictures: all but the first have their seed in the name."""
+    return [out.with_name(f"{out.stem}{f'-{seed}' * bool(place)}.png") for place, seed in enumerate(seeds)]
 
 
 def _write_one(file: Path, pixels: np.ndarray, recipe: Mapping[str, Any], originals: Sequence[Path]) -> list[Path]:
@@ -69,5 +73,5 @@ def _write_one(file: Path, pixels: np.ndarray, recipe: Mapping[str, Any], origin
 
 def refuse_original(file: Path, originals: Sequence[Path]) -> None:
     """Raise ConfigError where a file that is to be written is one of those given, under whatever name."""
-    if file.exists() and any(file.samefile(original) for original in originals):
+    if file.exists() and any(original.exists() and file.samefile(original) for original in originals):
         raise ConfigError(f"--out {file}: is a picture that was given, which is never overwritten; give another name")

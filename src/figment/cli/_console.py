@@ -44,7 +44,12 @@ class Console:
         line = " ".join(text.split())
         print(f"figment: {line}", file=sys.stderr, flush=True)
         if self.as_json:
-            print(json.dumps({"error": {"code": code, "message": line}}, ensure_ascii=False))
+            try:
+                print(json.dumps({"error": {"code": code, "message": line}}, ensure_ascii=False), flush=True)
+            except BrokenPipeError:
+                raise
+            except OSError:
+                pass  # standard output is what failed, as was just said
         return code
 
     @contextlib.contextmanager

@@ -49,6 +49,9 @@ OUT_OF_MEMORY = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever began this: nobody reads it, and that is no mistake
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  until the program ends
     console = Console(as_json="--json" in argv, quiet=ranks.are_announced() and os.environ["RANK"] != "0")
     argv = [word for word in argv if word != "--json"]
     code = 0
@@ -59,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code, complaint = told(error)
             console.fail(complaint, code)
         finally:
-            sys.stdout.flush()  # here, where it can be noticed that the reader has gone, and not when Python ends
+            _flush(is_told=code != 0)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         _look_away()
     return code
@@ -78,6 +81,21 @@ def told(error: BaseException) -> tuple[int, str]:
     if is_out_of_memory(error):
         return 2, OUT_OF_MEMORY
     raise error
+
+
+def _flush(*, is_told: bool) -> None:
+    """Write out what is left: here, where it can be noticed that the reader has gone, and not when Python ends.
+
+    is_told: a failure has been, so that of a full disk nothing more need be said.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        if not is_told:
+            raise
+        _look_away()
 
 
 def _look_away() -> None:
@@ -102,7 +120,7 @@ def _dispatch(argv: list[str], console: Console) -> None:
         raise ConfigError(f"figment {verb} is the work of one process: give the command without torchrun")
     answer = importlib.import_module(f"figment.cli.{verb}").main(rest, console)
     if answer is not None and console.as_json:
-        print(json.dumps(answer, ensure_ascii=False))
+        print(json.dumps(answer, ensure_ascii=False), flush=True)
 
 
 def overview() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -113,6 +113,11 @@ def yardstick_of(args: Measure, features: Any, console: Console) -> tuple[Yardst
     from figment.evaluate.runs import are_of_real_pictures
 
     store = Store(args.data)
+    if store.spec.frames > 1:
+        raise DataError(
+            f"{args.data}: holds clips, and scores are of single pictures; give a dataset of those, or look at what a "
+            "run makes of clips: figment sample RUN --out FILE.gif"
+        )
     if features is None and are_of_real_pictures(args.metrics):  # which no judge looks at
         features = plugins.load("features", "pixels").Config()
     if features is None:
@@ -127,8 +132,9 @@ def yardstick_for(
 ) -> Yardstick:
     """Held-out and training pictures of a dataset, seen through the extractor."""
     from figment.evaluate.extract import Eyes
-    from figment.evaluate.runs import Yardstick, reference_of
+    from figment.evaluate.runs import Yardstick, reference_of, require_classes
 
+    require_classes(metrics, extractor, store.spec.classes)
     eyes = Eyes(extractor, _needs_places(extractor, metrics), store.path / "cache" / "features")
     with console.progress("features") as advance:
         reference = reference_of(store, eyes, num, lambda done, total: advance(done, total, ""))
@@ -145,7 +151,7 @@ def _yardstick_in(args: Measure, features: Any, console: Console) -> Yardstick:
     from figment.core.types import ImageSpec
     from figment.evaluate.extract import Eyes
     from figment.evaluate.reference import reference_in
-    from figment.evaluate.runs import Yardstick
+    from figment.evaluate.runs import Yardstick, require_classes
 
     extractor = _loaded(features, None)
     eyes = Eyes(extractor, _needs_places(extractor, args.metrics))
@@ -154,6 +160,7 @@ def _yardstick_in(args: Measure, features: Any, console: Console) -> Yardstick:
             args.data, getattr(extractor, "spec", None), eyes, args.num, lambda done, total: advance(done, total, "")
         )
     assert reference.real.images is not None
+    require_classes(args.metrics, extractor, reference.classes)
     height, width, channels = reference.real.images.shape[1:]
     spec = ImageSpec(channels, height, width, classes=reference.classes)
     return Yardstick(reference, eyes, spec, args.metrics, args.num, args.seed)
@@ -182,39 +189,52 @@ def measured(path: Path, yardstick: Yardstick, store: Any, console: Console) -> 
     weights: "" for a folder of pictures, and for what draws none. All ranks draw, the first one scores.
     """
     if found := ranks.decided(lambda: _classification(path, store)):
-        return {"answer": {"run": str(path), **found, "scores": {}}, "fake": None, "warnings": [], "weights": ""}
+        answer, warnings = found
+        return {"answer": {"run": str(path), **answer, "scores": {}}, "fake": None, "warnings": warnings, "weights": ""}
     from figment.evaluate.runs import score
 
-    family, drawn = _drawn_by(path, yardstick, console)
+    facts, drawn = _drawn_by(path, yardstick, store, console)
     with console.progress("probability") as advance:
         scores, warnings = ranks.decided(lambda: score(drawn, yardstick, lambda done, total: advance(done, total, "")))
-    answer = {"run": str(path), "family": family, "scores": scores}
+    answer = {"run": str(path), **facts, "scores": scores}
     return {"answer": answer, "fake": drawn.fake, "warnings": warnings, "weights": drawn.digest}
 
 
-def _drawn_by(path: Path, yardstick: Yardstick, console: Console) -> tuple[str, Drawn]:
-    """(family, pictures) of a run, drawn now if need be, or of a folder of anyone's pictures."""
+def _drawn_by(path: Path, yardstick: Yardstick, store: Any, console: Console) -> tuple[dict[str, Any], Drawn]:
+    """Pictures of a run, drawn now if need be, or of a folder of anyone's pictures; before them, what drew them.
+
+    That is its family, and what tuning may have chosen: the settings and the width of the weights' average.
+    """
     from figment.core.checkpoint import load_model
     from figment.core.types import Translates
     from figment.evaluate.reference import pictures_in
-    from figment.evaluate.runs import are_of_real_pictures, draw, require_spec, show, undrawn
+    from figment.evaluate.runs import are_of_real_pictures, doubts_about, draw, require_spec, show, undrawn
+    from figment.evaluate.scored import sampling_of
 
     is_run = (path / "config.json").exists() or not path.is_dir()
     if not is_run:
-        return "pictures", ranks.decided(lambda: show(pictures_in(path, yardstick.spec), yardstick))
+        shown = ranks.decided(lambda: show(pictures_in(path, yardstick.spec), yardstick))
+        return {"family": "pictures"}, shown
     loaded = load_model(path)
-    require_spec(loaded.spec, path, yardstick.spec)
+    require_spec(loaded, path, yardstick.spec)
+    doubts = doubts_about(loaded, store) if store and not yardstick.statistics else []
+    facts = {
+        "family": loaded.family,
+        "sampling": sampling_of(loaded),
+        "sigma_rel": loaded.facts.get("sigma_rel"),
+    }
     if are_of_real_pictures(yardstick.metrics) and not isinstance(loaded.model, Translates):
-        return loaded.family, undrawn(loaded, yardstick)
+        return facts, replace(undrawn(loaded, yardstick), doubts=doubts)
     with console.progress("sample") as advance:
-        return loaded.family, draw(loaded, yardstick, lambda done, total: advance(done, total, ""))
+        pictures = draw(loaded, yardstick, lambda done, total: advance(done, total, ""))
+    return facts, replace(pictures, doubts=doubts)
 
 
-def _classification(path: Path, store: Any) -> dict[str, Any] | None:
-    """{"family", "classification"} of a run that neither draws nor rebuilds pictures; None for what does."""
+def _classification(path: Path, store: Any) -> tuple[dict[str, Any], list[str]] | None:
+    """{"family", "classification"} of a run that neither draws nor rebuilds pictures, and warnings; None for others."""
     from figment.core.checkpoint import load_model
     from figment.core.types import Encodes, Generates, Translates
-    from figment.evaluate.runs import classify_held_out, require_fit
+    from figment.evaluate.runs import classify_held_out, doubts_about, require_fit
 
     if store is None or not (path / "config.json").exists():
         return None
@@ -222,4 +242,5 @@ def _classification(path: Path, store: Any) -> dict[str, Any] | None:
     if isinstance(loaded.model, Generates | Translates | Encodes):
         return None
     require_fit(loaded, path, store)
-    return {"family": loaded.family, "classification": classify_held_out(loaded, store)}
+    answer = {"family": loaded.family, "classification": classify_held_out(loaded, store)}
+    return answer, doubts_about(loaded, store)

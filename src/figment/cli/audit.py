@@ -17,7 +17,7 @@ import tyro
 from figment.cli._console import Console
 from figment.cli._parse import parse
 from figment.core.config import check_range
-from figment.core.errors import ConfigError
+from figment.core.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,18 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     from figment.core.checkpoint import load_model
     from figment.data.store import Store
     from figment.evaluate.membership import audit
-    from figment.evaluate.runs import require_fit
+    from figment.evaluate.runs import is_of_others, require_fit
 
     loaded = load_model(args.run)
     if not args.data and "data" not in loaded.facts:
         raise ConfigError(f"{args.run}: does not know what it was trained on; give --data DATASET")
     store = Store(args.data or loaded.facts["data"]["path"])
     require_fit(loaded, args.run, store)
+    if is_of_others(loaded, store):
+        raise DataError(
+            f"{args.run}: was trained on other pictures than {store.path} has now, so which of them it has seen is not "
+            "known; give --data the dataset as it was, or train anew"
+        )
     with console.progress("audit") as advance:
         result = audit(loaded, store, args.num, args.seed, lambda done, total: advance(done, total, ""))
     console.say(

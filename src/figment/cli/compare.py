@@ -7,6 +7,7 @@ one entry, with mean and spread.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -38,25 +39,37 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     if args.out:  # now, when no time has been spent yet
         args.out.parent.mkdir(parents=True, exist_ok=True)
     yardstick, store = yardstick_of(args, features, console)
-    results = [result for path in args.runs for result in _results(path, yardstick, store, console)]
+    results = _gathered(args.runs, yardstick, store, console)
     answers = [result["answer"] for result in results]
     if without := next((answer for answer in answers if not answer["scores"]), None):
         raise ConfigError(f"{without['run']}: has no scores to rank; give runs that draw pictures")
     from figment.evaluate.ranking import entries_of, ranked
 
-    order, columns = ranked(entries_of(answers, [_group(answer) for answer in answers]))
+    order, columns = ranked(entries_of(answers, groups_of(answers)))
     _tell(order, columns, console)
     if args.out:
         from figment.cli._board import write_board
 
         fakes = {result["answer"]["run"]: result["fake"] for result in results}
-        write_board(args.out, order, columns, fakes, yardstick, " ".join(["figment", "compare", *argv]))
+        write_board(args.out, order, columns, fakes, yardstick, shlex.join(["figment", "compare", *argv]))
         console.say(f"page: {args.out}")
     return {
         "runs": answers,
         "leaderboard": {column.metric: _rows(order, column) for column in columns if not column.refusal},
         "refused": {column.metric: column.refusal for column in columns if column.refusal},
     }
+
+
+def _gathered(paths: Sequence[Path], yardstick: Any, store: Any, console: Console) -> list[dict[str, Any]]:
+    """The results of all paths, each run's once, however often it was given."""
+    found: dict[Path, dict[str, Any]] = {}
+    for path in paths:
+        for result in [] if path.resolve() in found else _results(path, yardstick, store, console):
+            run = result["answer"]["run"]
+            if Path(run).resolve() in found:
+                console.warn(f"{run}: was given before, its scores in {path} are passed over; leave one of them out")
+            found.setdefault(Path(run).resolve(), result)
+    return list(found.values())
 
 
 def _results(path: Path, yardstick: Any, store: Any, console: Console) -> list[dict[str, Any]]:
@@ -75,17 +88,29 @@ def _results(path: Path, yardstick: Any, store: Any, console: Console) -> list[d
     return [{"answer": run, "fake": None} for run in runs]
 
 
-def _group(answer: Mapping[str, Any]) -> str:
-    """What runs of different seeds have in common: their config without the seed; anything else stands alone."""
+def groups_of(answers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What runs of different seeds have in common, for each answer; a second one of the same seed stands alone."""
+    groups: list[str] = []
+    known: set[tuple[str, int]] = set()
+    for answer in answers:
+        group, seed = _identity(answer)
+        groups.append(f"{group} {answer['run']}" if (group, seed) in known else group)
+        known.add((group, seed))
+    return groups
+
+
+def _identity(answer: Mapping[str, Any]) -> tuple[str, int]:
+    """A run's config without its seed, with what tuning chose; and its seed. Anything else is itself alone."""
     from figment.core.errors import FigmentError
     from figment.train.run import read_run
 
     try:
         run = read_run(Path(answer["run"]))
     except (FigmentError, OSError):
-        return str(answer["run"])
+        return str(answer["run"]), 0
     same = replace(run, seed=0, engine=None, figment="", data=replace(run.data, path=""))
-    return json.dumps(to_json(same), sort_keys=True)
+    tuned = [answer.get("sampling"), answer.get("sigma_rel")]
+    return json.dumps([to_json(same), tuned], sort_keys=True), run.seed
 
 
 def _tell(order: Sequence[Entry], columns: Sequence[Column], console: Console) -> None:

@@ -65,15 +65,19 @@ def edit(name: str, loaded: LoadedModel | None, args: Any, console: Console) -> 
     """Edit every picture that is given, and write the answers; returns the verb's JSON answer."""
     jobs, answers = _jobs(name, args.images, args.out), []
     order = Order(args.num, args.label, args.seed, args.caption)
+    originals = [*(file for job in jobs for file in job.files), *(file for file in (args.mask, args.style) if file)]
+    _refuse_clashes(jobs, order.seeds, originals)
     with console.progress(f"edit {name}") as advance:
         for done, job in enumerate(jobs):
             note = f"{job.out.name} ({done + 1}/{len(jobs)})" if len(jobs) > 1 else ""
             try:
-                answers.append(_one(name, loaded, job, order, args, partial(_tell, advance, note)))
+                answers.append(_one(name, loaded, job, order, args, originals, partial(_tell, advance, note)))
             except DataError as error:
                 if len(jobs) == 1:
                     raise
-                console.warn(f"{error}; left out")
+                which = job.files[0] if job.files else name
+                named = str(error) if str(error).startswith(str(which)) else f"{which}: {error}"
+                console.warn(f"{named}; left out")
     if not answers:
         raise DataError(f"{args.images[0]}: none of its pictures could be edited, see the warnings above")
     for answer in answers:
@@ -88,18 +92,22 @@ def _tell(advance: Advance, note: str, done: int, total: int) -> None:
 
 
 def _one(
-    name: str, loaded: LoadedModel | None, job: Job, order: Order, args: Any, progress: Progress
+    name: str,
+    loaded: LoadedModel | None,
+    job: Job,
+    order: Order,
+    args: Any,
+    originals: Sequence[Path],
+    progress: Progress,
 ) -> dict[str, Any]:
     """One job: read, edit, write."""
-    from figment.cli._answer import refuse_original, write_answer
+    from figment.cli._answer import write_answer
     from figment.core.config import to_json
     from figment.edits import require
 
-    originals = [*job.files, *(file for file in (args.mask, args.style) if file)]
     request, given, recipe = _request(name, loaded, job, order, args, progress)
     model = loaded and loaded.model
     require(name, model, request)
-    refuse_original(job.out.with_suffix(".png"), originals)  # before the work, where it can be known
     answer = plugins.load("edits", name).edit(model, request, args.edit)
     recipe |= {"figment": VERSION, "edit": name, "config": to_json(args.edit)}
     files = write_answer(job.out, answer, given, order.seeds, recipe, originals)
@@ -156,21 +164,33 @@ def _jobs(name: str, paths: Sequence[Path], out: Path) -> list[Job]:
     found = [(path, below) for path in paths for below in _pictures(path)]
     files = tuple(path / below for path, below in found)
     if takes_several or not files or (len(files) == 1 and not paths[0].is_dir()):
-        is_file = out.suffix and not out.is_dir()
+        is_file = out.suffix.lower() in PICTURE_SUFFIXES and not out.is_dir()
         jobs = [Job(files, out if is_file else out / f"{files[0].stem if len(files) == 1 else name}.png")]
     else:
         if out.suffix.lower() in PICTURE_SUFFIXES:
             raise ConfigError(f"--out {out}: {len(files)} pictures are given; give a folder")
         names = [below if below.name else Path(path.name) for path, below in found]
         jobs = [Job((file,), out / name.with_suffix(".png")) for file, name in zip(files, names, strict=True)]
-    for place, job in enumerate(jobs):
+    for job in jobs:
         suffix = job.out.suffix.lower()
         if suffix in PICTURE_SUFFIXES and suffix not in WRITTEN:
             raise ConfigError(f"--out {job.out}: what is edited is written without loss; give a .png file or a folder")
-        twin = next((other for other in jobs[:place] if other.out == job.out), None)
-        if twin:
-            raise ConfigError(f"{twin.files[0]} and {job.files[0]}: both would be written to {job.out}; rename one")
     return jobs
+
+
+def _refuse_clashes(jobs: Sequence[Job], seeds: Sequence[int], originals: Sequence[Path]) -> None:
+    """Raise ConfigError where an answer would take the place of a picture that is given, or of another answer.
+
+    Before the work, so that nothing is lost.
+    """
+    from figment.cli._answer import named, refuse_original
+
+    taken: dict[Path, Job] = {}
+    for job in jobs:
+        for file in named(job.out, seeds):
+            refuse_original(file, originals)
+            if (other := taken.setdefault(file, job)) is not job:
+                raise ConfigError(f"{other.files[0]} and {job.files[0]}: both would be written to {file}; rename one")
 
 
 def _pictures(path: Path) -> Iterator[Path]:

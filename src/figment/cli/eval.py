@@ -5,6 +5,7 @@ A classifier run is measured by accuracy, F1, confusion and calibration instead.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,7 +45,7 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
     for written in filter(None, (args.out, args.statistics)):  # now, when no time has been spent yet
         written.parent.mkdir(parents=True, exist_ok=True)
     with ranks.joined(), console.one_voice():
-        answer = _eval(args, features, console, " ".join(["figment", "eval", *argv]))
+        answer = _eval(args, features, console, shlex.join(["figment", "eval", *argv]))
         return answer if ranks.is_first() else None
 
 
@@ -71,29 +72,29 @@ def evaluate(path: Path, yardstick: Yardstick, console: Console, store: Any) -> 
     """Score one run or folder, tell of it, and leave a run's scores in its folder: what `measured` gives."""
     result = measured(path, yardstick, store, console)
     answer, fake = result["answer"], result["fake"]
+    for warning in result["warnings"]:
+        console.warn(warning)
     if report := answer.get("classification"):
         console.say(
             f"{path}: accuracy {report['accuracy']:.4f}, macro F1 {report['macro_f1']:.4f}, "
             f"calibration error {report['calibration_error']:.4f}"
         )
         return result
-    for warning in result["warnings"]:
-        console.warn(warning)
     real = yardstick.statistics or f"{len(yardstick.reference.real)} real pictures"
     counts = f"{len(fake)} against {real}" if len(fake) else f"on {real}"
     console.say(f"{path} ({answer['family']}), {counts}, {yardstick.eyes.extractor.name}:")
     for name, one in answer["scores"].items():
         console.say(_line(name, one))
     if result["weights"] and path.is_dir() and ranks.is_first():
-        _keep(path, result["weights"], answer["scores"], console)
+        _keep(path, result["weights"], answer, console)
     return result
 
 
-def _keep(run: Path, weights: str, scores: Mapping[str, Any], console: Console) -> None:
+def _keep(run: Path, weights: str, answer: Mapping[str, Any], console: Console) -> None:
     from figment.evaluate.scored import keep_scores
 
     try:
-        keep_scores(run, weights, scores)
+        keep_scores(run, weights, answer["sampling"], answer["scores"])
     except OSError as error:
         console.warn(f"{run}: its scores could not be kept there ({error.strerror})")
 

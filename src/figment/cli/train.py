@@ -119,11 +119,10 @@ def _scorer(asked: RunConfig, store: Any, console: Console) -> Any:
     """What scores a run while it trains, by the dataset's judge."""
     from figment.cli.eval import judge_for
     from figment.core.types import Generates
-    from figment.evaluate.choosing import scorer_of
+    from figment.evaluate.choosing import require_of_drawn, scorer_of
     from figment.train.fit import build_objective
 
-    for metric in asked.train.score_by:
-        plugins.require("metrics", metric)
+    require_of_drawn(asked.train.score_by)
     if not isinstance(build_objective(asked).model, Generates):
         raise ConfigError(f"--train.score-every: a '{asked.family}' draws no pictures to score; leave it out")
     judge = ranks.after_first(lambda: judge_for(store, None, console))

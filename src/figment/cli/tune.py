@@ -7,6 +7,7 @@ for the best within a time for one picture.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,11 @@ from figment.core.config import check_range, to_json
 from figment.core.errors import CapabilityError, ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from figment.core.checkpoint import LoadedModel
+    from figment.evaluate.choosing import DrawnScorer
     from figment.evaluate.tuning import Trial
-    from figment.train.fit import Scorer
 
 WIDTHS = (0.03, 0.05, 0.075, 0.10, 0.15, 0.20)  # of averages to try, relative to the length of the training
 
@@ -39,7 +42,7 @@ class Tune:
     num: int = 500
     """Pictures to draw for a score."""
     milliseconds: float = 0.0
-    """Most time for one picture, on this machine; 0 sets no limit."""
+    """Most time for drawing one picture, on this machine; 0 sets no limit."""
     dry_run: bool = False
     """Say what would be chosen and change nothing."""
     out: Path | None = None
@@ -48,17 +51,17 @@ class Tune:
 
 def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     args = parse(Tune, argv, verb="tune", about=__doc__ or "")
-    plugins.require("metrics", args.by)
     check_range("num", args.num, 2)
     check_range("milliseconds", args.milliseconds, 0)
     from figment.cli.eval import judge_for
     from figment.core.checkpoint import load_model, shippable, write_sampling
     from figment.data.store import Store
-    from figment.evaluate.choosing import scorer_of
+    from figment.evaluate.choosing import require_of_drawn, scorer_of
     from figment.evaluate.runs import require_fit
     from figment.evaluate.tuning import chosen
     from figment.train import posthoc
 
+    require_of_drawn([args.by])
     loaded = load_model(args.run)
     if shippable(args.run) == args.run:
         raise ConfigError(f"{args.run}: give the run folder, not its model/ folder")
@@ -75,7 +78,7 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
         if width:
             _write_average(args.run, loaded, width)
     if args.out:
-        _write_page(args.out, bench, trials, best, " ".join(["figment", "tune", *argv]))
+        _write_page(args.out, bench, trials, best, shlex.join(["figment", "tune", *argv]))
         console.say(f"page: {args.out}")
     return _answer(bench, trials, best, width, console)
 
@@ -94,7 +97,7 @@ def _choices(loaded: LoadedModel) -> tuple[Any, Mapping[str, Sequence[Any]]]:
 class _Bench:
     """A run's model with what measures it."""
 
-    def __init__(self, args: Tune, loaded: LoadedModel, scorer: Scorer):
+    def __init__(self, args: Tune, loaded: LoadedModel, scorer: DrawnScorer):
         from figment.core.engine import Engine
         from figment.train.run import read_run
 
@@ -103,9 +106,13 @@ class _Bench:
         self.model: Any = self.engine.place(loaded.model)
         self.sign = -1 if plugins.constant("metrics", args.by, "HIGHER_IS_BETTER") else 1
 
-    def badness(self, settings: Any) -> float:
-        """The score of the pictures that these settings draw, turned so that lower is better."""
-        return self.sign * next(iter(self.scorer(self.model, self.engine, settings).values()))
+    def draw(self, settings: Any) -> np.ndarray:
+        """The pictures that these settings draw, uint8 (N, H, W, C)."""
+        return self.scorer.draw(self.model, self.engine, settings)
+
+    def badness(self, pixels: np.ndarray) -> float:
+        """Their score, turned so that lower is better."""
+        return self.sign * next(iter(self.scorer.score(pixels).values()))
 
     def told(self, badness: float) -> str:
         return f"{self.args.by} {self.sign * badness:.4g}"
@@ -118,7 +125,7 @@ def _tried(bench: _Bench, start: Any, choices: Mapping[str, Sequence[Any]], cons
     trials: list[Trial] = []
     total = 1 + sum(len(values) for values in choices.values())
     with console.progress("tune") as advance:
-        for trial in search(start, choices, bench.badness, bench.args.num):
+        for trial in search(start, choices, bench.draw, bench.badness, bench.args.num):
             trials.append(trial)
             what = f"{trial.changed} {getattr(trial.settings, trial.changed)}" if trial.changed else "as it is"
             advance(len(trials), total, what)
@@ -133,7 +140,7 @@ def _average(bench: _Bench, best: Trial, console: Console) -> float | None:
     found = {}
     for width in WIDTHS:
         bench.model.load_state_dict(rebuild(bench.args.run, width))
-        found[width] = bench.badness(best.settings)
+        found[width] = bench.badness(bench.draw(best.settings))
         console.say(f"  average over {width:.0%} of the training: {bench.told(found[width])}")
     width = min(found, key=found.__getitem__)
     return width if found[width] < best.badness else None

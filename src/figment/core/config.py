@@ -11,7 +11,7 @@ import json
 import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 STAMP = "own_sha256"
 
+# Which averages an optimizer keeps.
+BETAS = {"adamw": ("beta1", "beta2"), "adam": ("beta1", "beta2"), "rmsprop": ("beta2",), "sgd": ("beta1",)}
+
 Scale = Literal["tiny", "small", "base"]
 
 
@@ -31,6 +34,17 @@ def check_range(name: str, value: float, low: float, high: float = float("inf"))
     if not low <= value <= high:
         wanted = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
         raise ConfigError(f"--{name.replace('_', '-')} {value:g}: give a number {wanted}")
+
+
+def refuse_changed(group: str, settings: Any, usual: Any, names: Sequence[str], why: str) -> None:
+    """Raise ConfigError, naming the flag, where one of these settings is not the usual one: it would have no effect.
+
+    why: where that is so, and what to do; "without --family.augment; give both", for instance.
+    """
+    for name in names:
+        if (value := getattr(settings, name)) != getattr(usual, name):
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+            raise ConfigError(f"--{group}.{name.replace('_', '-')} {shown}".strip() + f": has no effect {why}")
 
 
 @dataclass(frozen=True)
@@ -159,6 +173,9 @@ class TrainConfig:
         check_range("train.score_share", self.score_share, 0.001, 1)
         for name in ("beta1", "beta2", "warmup"):
             check_range(f"train.{name}", getattr(self, name), 0, 1)
+        for name in BETAS[self.optimizer]:
+            if getattr(self, name) == 1:
+                raise ConfigError(f"--train.{name} 1: give a number below 1, such as {getattr(type(self), name)}")
         if self.slices > self.batch_size:
             raise ConfigError(
                 f"--train.slices {self.slices}: a batch of {self.batch_size} cannot be cut into more parts"

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from figment.core.config import check_range
+from figment.core.config import check_range, refuse_changed
 from figment.core.engine import whole_batch
 
 Change = Literal["flip", "translate", "cutout", "color"]
@@ -32,6 +32,12 @@ class DiffAugment:
 
     def __post_init__(self):
         check_range("family.augment", self.augment, 0, MOST)
+
+    def check_new(self) -> None:
+        """Raise ConfigError for a setting that would have no effect."""
+        if not self.augment:
+            why = "without --family.augment; give that too, such as --family.augment 0.5, or leave it out"
+            refuse_changed("family", self, type(self), ("changes",), why)
 
     def shown(self, images: Tensor) -> Tensor:
         """What the critic is shown of pictures (B, C, H, W)."""

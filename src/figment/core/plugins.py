@@ -7,6 +7,7 @@ packages add plugins through entry points in the groups `figment.families`, `fig
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -127,6 +128,12 @@ def source_file(kind: str, name: str) -> Path | None:
         return own
     spec = find_spec(_foreign(kind)[name].module)
     return Path(spec.origin) if spec and spec.origin else None
+
+
+def source_digest(kind: str, name: str) -> str:
+    """SHA-256 of the file that defines a plugin, for what depends on its every line; "" where none can be located."""
+    file = source_file(kind, name)
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
 
 
 @cache

@@ -301,7 +301,8 @@ class Extractor(Protocol):
     """What scores look through: a plugin of `figment.features` loads one.
 
     Beside `features` it may have `classify`, (B, C, H, W) -> logits (B, K), and `spatial`, -> features of places
-    (B, P). A row of the answers depends on that row of the pictures alone.
+    (B, P). `classes`, the names of the K, lets labels be compared with logits. A row of the answers depends on that row
+    of the pictures alone.
     """
 
     @property

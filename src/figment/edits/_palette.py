@@ -16,7 +16,7 @@ from PIL import ImageColor
 from torch import Tensor
 
 from figment.core.config import check_range
-from figment.core.errors import ConfigError
+from figment.core.errors import ConfigError, DataError
 from figment.edits._colours import sliced_distance, to_lab, to_rgb
 
 ROUNDS = 50  # of Sinkhorn's iteration
@@ -61,9 +61,9 @@ def palette_of(colors: str) -> Tensor:
 
 
 def refuse_grey(channels: int) -> None:
-    """Raise ConfigError for pictures that have no colours."""
+    """Raise DataError for pictures that have no colours."""
     if channels < 3:
-        raise ConfigError("these pictures are grey, and have no colours to move; give colour ones")
+        raise DataError("these pictures are grey, and have no colours to move; give colour ones")
 
 
 def distance(images: Tensor, palette: Tensor) -> float:

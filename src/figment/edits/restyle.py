@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from figment.core.config import check_range
-from figment.core.errors import ConfigError
+from figment.core.errors import ConfigError, DataError
 from figment.core.types import Progress
 from figment.edits import Answer, Request
 from figment.edits._colours import with_colours_of
@@ -66,7 +66,7 @@ def edit(model: Any, request: Request, config: Config) -> Answer:
             f"--style: has {style.shape[1]} channels, the picture {image.shape[1]}; give two in colour or two in grey"
         )
     if min(*image.shape[-2:], *style.shape[-2:]) < 2 * config.patch:
-        raise ConfigError(f"--edit.patch {config.patch}: the smaller picture has no room for two; give a smaller patch")
+        raise DataError(f"--edit.patch {config.patch}: the smaller picture has no room for two; give a smaller patch")
     start = with_colours_of(image, style) if config.recolor else image
     return Answer(restyled(start, style, config, request.progress).repeat(len(request.seeds), 1, 1, 1))
 

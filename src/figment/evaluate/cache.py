@@ -54,14 +54,22 @@ def remembered(folder: Path | None, key: Mapping[str, Any], make: Callable[[], S
     return sample
 
 
-def remembered_json(folder: Path | None, key: Mapping[str, Any], make: Callable[[], Any]) -> Any:
-    """The same for plain JSON values, such as scores."""
+def remembered_json(
+    folder: Path | None,
+    key: Mapping[str, Any],
+    make: Callable[[], Any],
+    *,
+    keep: Callable[[Any], bool] = lambda value: True,
+) -> Any:
+    """The same for plain JSON values, such as scores; keep: whether one that was made may be kept."""
     if folder is None:
         return make()
     path = folder / f"{key_digest(key)}.json"
     with contextlib.suppress(ConfigError):
         return read_json(path)
     value = make()
+    if not keep(value):
+        return value
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, value)

@@ -86,7 +86,7 @@ def reference_of(store: Store, eyes: Eyes, num: int, progress: Progress = silent
     if not store.counts.get(store.held_out):
         raise DataError(
             f"{store.path}: has no held-out pictures to score against; add pictures, or hold some out with: "
-            f"figment data split {store.path} --val 0.1"
+            f"figment data split {store.path} --val 0.1; then train anew, for a run of before has seen them"
         )
     real, train = (_side(store, eyes, *side, progress) for side in ((store.held_out, num), ("train", MOST_TRAIN)))
     files = store.keys(store.held_out)

@@ -21,6 +21,7 @@ from figment.core.types import (
     Condition,
     Denoises,
     Encodes,
+    Extractor,
     Generates,
     ImageSpec,
     Progress,
@@ -53,8 +54,10 @@ __all__ = [
     "Reference",
     "Yardstick",
     "classify_held_out",
+    "doubts_about",
     "draw",
     "reference_of",
+    "require_classes",
     "require_fit",
     "score",
     "show",
@@ -66,6 +69,8 @@ MOST_NOISE = 1000  # pictures of noise: a ceiling is a landmark, and published e
 
 
 ALL = "all"  # in place of metrics: every one that fits
+
+_NAMING = {"logits", "labels"}  # what a metric needs that asks whether a class was seen
 
 
 @dataclass(frozen=True)
@@ -102,19 +107,74 @@ class Drawn:
 
 
 def require_fit(loaded: LoadedModel, path: Path, store: Store) -> None:
-    """Raise DataError where a run was trained on other pictures or other classes than the dataset has."""
-    require_spec(loaded.spec, path, store.spec)
+    """Raise DataError where a run was trained on pictures of another kind than the dataset has.
+
+    That is of another size, other classes or, where it is asked for them, other attributes, or captions.
+    """
+    require_spec(loaded, path, store.spec)
 
 
-def require_spec(mine: ImageSpec, path: Path, theirs: ImageSpec) -> None:
-    """The same for the spec of a run, and of a dataset or a folder."""
-    if mine.shape != theirs.shape or bool(mine.classes) > bool(theirs.classes):
+def require_spec(loaded: LoadedModel, path: Path, theirs: ImageSpec) -> None:
+    """The same for the spec of a dataset or a folder."""
+    mine = loaded.spec
+    is_other = (mine.shape, mine.frames) != (theirs.shape, theirs.frames)
+    if is_other or bool(mine.classes) > bool(theirs.classes):
         raise DataError(f"{path}: was trained on {mine}, the dataset has {theirs}; give a dataset of the same kind")
     if mine.classes and mine.classes != theirs.classes:
         raise DataError(
             f"{path}: was trained on the classes {_some(mine.classes)}, the dataset has {_some(theirs.classes)}; "
             "give a dataset of the same classes"
         )
+    if not isinstance(loaded.model, Generates):
+        return  # it is asked for nothing
+    asked = asked_spec(loaded)
+    if asked.attributes and asked.attributes != theirs.attributes:
+        raise DataError(
+            f"{path}: was trained on the attributes {_some(asked.attributes)}, the dataset has "
+            f"{_some(theirs.attributes) or 'none'}; give a dataset of the same attributes"
+        )
+    if asked.caption_bytes and not theirs.caption_bytes:
+        raise DataError(f"{path}: was trained on captions, the dataset has none; give a dataset with captions")
+
+
+def doubts_about(loaded: LoadedModel, store: Store) -> list[str]:
+    """A warning where a run was trained on other pictures than the dataset has now, by the digests of both.
+
+    A run that pins none, as a private one, is not doubted.
+    """
+    if not is_of_others(loaded, store):
+        return []
+    return [
+        f"the run was trained on other pictures than {store.path} has now, so held-out ones may be training pictures "
+        "of it; train anew, or score on the dataset as it was, unless the two have no picture in common"
+    ]
+
+
+def is_of_others(loaded: LoadedModel, store: Store) -> bool:
+    """Whether a run pins the digest of other pictures, or other splits, than those of the dataset."""
+    pinned = loaded.facts.get("data", {}).get("pixel_digest", store.pixel_digest)
+    return pinned != store.pixel_digest
+
+
+def require_classes(metrics: Sequence[str], extractor: Extractor, classes: Sequence[str]) -> None:
+    """Raise DataError where a metric that is named compares labels of `classes` with an extractor's other classes."""
+    if getattr(extractor, "classify", None) is None or _tells(extractor, classes):
+        return
+    for name in metrics:
+        if name != ALL and _needs(name) >= _NAMING:
+            raise DataError(
+                f"{name}: compares labels with the classes that '{extractor.name}' tells apart, and those are not the "
+                "dataset's; leave it out, or give --judge a classifier of the dataset's classes"
+            )
+
+
+def _tells(extractor: Extractor, classes: Sequence[str]) -> bool:
+    """Whether an extractor's logits are of these classes, in their order."""
+    return tuple(getattr(extractor, "classes", ())) == tuple(classes)
+
+
+def _needs(metric: str) -> frozenset[str]:
+    return frozenset(plugins.constant("metrics", metric, "NEEDS", ()))  # type: ignore[call-overload]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -144,9 +204,10 @@ def draw(loaded: LoadedModel, yardstick: Yardstick, progress: Progress = silent)
     if isinstance(loaded.model, Translates):
         return _translated(loaded, yardstick, progress)
     if not isinstance(loaded.model, Generates):
-        if isinstance(loaded.model, Encodes) and yardstick.metrics in ((), (ALL,)):
+        if isinstance(loaded.model, Encodes) and yardstick.metrics in ((), (ALL,)) and not yardstick.statistics:
             return undrawn(loaded, yardstick)  # what it rebuilds is compared
-        instead = "; leave --metrics out, or give psnr" if isinstance(loaded.model, Encodes) else ""
+        instead = "; leave --reference out" if yardstick.statistics else "; leave --metrics out, or give psnr"
+        instead = instead if isinstance(loaded.model, Encodes) else ""
         raise CapabilityError(f"a '{loaded.family}' draws no pictures to score{instead}")
     num = yardstick.num_fake
     asked = asked_of(asked_spec(loaded), yardstick.reference, num, yardstick.seed)
@@ -195,8 +256,8 @@ def _seen(yardstick: Yardstick, pixels: np.ndarray, labels: np.ndarray | None, k
 
 def are_of_real_pictures(metrics: Sequence[str]) -> bool:
     """Whether all of some metrics ask a model about real pictures, so that none need be drawn, nor seen by a judge."""
-    needs = [plugins.constant("metrics", name, "NEEDS", ()) for name in metrics if name != ALL]
-    return len(needs) == len(metrics) > 0 and all({"bits", "paired"} & set(one) for one in needs)  # type: ignore[call-overload]
+    needs = [_needs(name) for name in metrics if name != ALL]
+    return len(needs) == len(metrics) > 0 and all({"bits", "paired"} & one for one in needs)
 
 
 def undrawn(loaded: LoadedModel, yardstick: Yardstick) -> Drawn:
@@ -222,7 +283,8 @@ def default_metrics(yardstick: Yardstick, model: Any = None, *, every: bool = Fa
     """The usual metrics that there is something for; every: those too that are computed ON_REQUEST.
 
     Two kinds must be named: those of pairs, which compare rebuilt pictures, unless rebuilding is all that a model does;
-    and bits of a model that denoises, since an ODE with gradients takes ten times as long as drawing.
+    and bits of a model that denoises, since an ODE with gradients takes ten times as long as drawing. What compares
+    labels with logits is left out where those are of other classes.
     """
     if isinstance(model, Encodes) and not isinstance(model, Generates):
         side = min(yardstick.spec.height, yardstick.spec.width)
@@ -236,8 +298,9 @@ def default_metrics(yardstick: Yardstick, model: Any = None, *, every: bool = Fa
         "spatial": getattr(extractor, "spatial", None) is not None,
         "bits": isinstance(model, Scores) and not isinstance(model, Denoises),
     }
-    needs = {name: plugins.constant("metrics", name, "NEEDS", ()) for name in plugins.names("metrics")}
-    fitting = [name for name, each in needs.items() if all(met.get(need) for need in each)]  # type: ignore[attr-defined]
+    unfit = {need for need in _NAMING if not _tells(extractor, yardstick.spec.classes)}
+    needs = {name: _needs(name) for name in plugins.names("metrics")}
+    fitting = [name for name, each in needs.items() if all(map(met.get, each)) and not (unfit and each >= unfit)]
     return tuple(name for name in fitting if every or not plugins.constant("metrics", name, "ON_REQUEST"))
 
 
@@ -261,11 +324,16 @@ def score(
         "fake": array_digest(drawn.fake.images, drawn.fake.labels),
         "model": drawn.digest,
         "extractor": [eyes.extractor.name, eyes.extractor.digest],
-        "metrics": metrics,
+        "metrics": [[name, plugins.source_digest("metrics", name)] for name in metrics],
         "seed": yardstick.seed,
     }
-    known = remembered_json(eyes.cache, key, lambda: _scored(drawn, yardstick, metrics, progress))
+    known = remembered_json(eyes.cache, key, lambda: _scored(drawn, yardstick, metrics, progress), keep=_is_whole)
     return known["scores"], [*reference.doubts, *drawn.doubts, *_copies(drawn.fake), *known["warnings"]]
+
+
+def _is_whole(answer: Mapping[str, Any]) -> bool:
+    """Whether no metric was left out, for what is missing now, such as a file of weights, may be there next time."""
+    return not any(" is left out: " in told for told in answer["warnings"])
 
 
 def _scored(drawn: Drawn, yardstick: Yardstick, metrics: Sequence[str], progress: Progress) -> dict[str, Any]:
@@ -340,7 +408,7 @@ def _copies(fake: Sample) -> list[str]:
 def classify_held_out(loaded: LoadedModel, store: Store) -> dict[str, Any]:
     """How well a classifier names the classes of held-out pictures.
 
-    Raises CapabilityError where the model is none.
+    Raises CapabilityError where the model is none, DataError where no held-out picture has a label.
     """
     if not isinstance(loaded.model, Classifies):
         raise CapabilityError(
@@ -348,6 +416,11 @@ def classify_held_out(loaded: LoadedModel, store: Store) -> dict[str, Any]:
         )
     labels = store.labels(store.held_out)
     known = labels >= 0
+    if not known.any():
+        raise DataError(
+            f"{store.path}: none of its held-out pictures has a label to compare with; label some in the studio: "
+            f"figment serve --data {store.path}"
+        )
     pixels = np.asarray(store.images(store.held_out)[known])
     sample = sample_of(pixels, labels[known], loaded.model)  # type: ignore[arg-type]
     assert sample.logits is not None

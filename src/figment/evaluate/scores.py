@@ -4,9 +4,9 @@ An interval covers 95% and comes in one of three ways, by what the metric module
 
 - `items(...)`: the score is a mean, and these are what it is a mean of. Only they are resampled; radii and quantiles
   that were taken from the other side stay fixed. Where they are all 0 or 1, Wilson's interval (1927, score test) is
-  used, which does not shrink to a point when all of 20 pictures pass. Where the metric says that its items are
-  TWO_SIDED, each depending on which pictures the other side has, the interval is widened to how much the scores of
-  random quarters of both sides differ.
+  used, which does not shrink to a point when all of 20 pictures pass. Where each item depends on which pictures the
+  other side has, the interval is widened to how much the score varies with both sides: as `resamples`, offered too,
+  differ, or where the metric only says that its items are TWO_SIDED, the scores of random quarters of both sides.
 - `resamples(..., rng, draws)`: the score and (draws,) other values of it. The metric resamples itself, because repeated
   pictures would spoil it or because it has a quicker way.
 - neither: the rows of both sides are drawn with replacement and the metric is computed again.
@@ -52,6 +52,7 @@ MANY_FEATURES = 512
 
 _GAUSSIAN = ("fd", "FID")
 _ENOUGH_FOR_FID = 10_000
+_ENOUGH_FOR_NOVEL = 99  # held-out pictures, of which the nearest to the training set then marks the 1% quantile
 
 
 @dataclass(frozen=True)
@@ -211,9 +212,10 @@ def _estimates(
 ) -> dict[str, Estimate]:
     """Every value of one metric with its interval."""
     if hasattr(metric, "items"):
-        spread = _quarters_spread(metric, sides, rng) if getattr(metric, "TWO_SIDED", False) else {}
+        spread, whose = _spread(metric, sides, rng, draws)
         estimates = {
-            key: _mean_estimate(items, rng, draws, spread.get(key, 0.0)) for key, items in metric.items(**sides).items()
+            key: _mean_estimate(items, rng, draws, spread.get(key, 0.0), whose)
+            for key, items in metric.items(**sides).items()
         }
     else:
         resample = getattr(metric, "resamples", None) or partial(_row_resamples, metric)
@@ -242,6 +244,16 @@ def basic_estimate(value: float, drawn: np.ndarray) -> Estimate:
     return Estimate(value, float(2 * value - high), float(2 * value - low), f"95% basic bootstrap, {len(drawn)} draws")
 
 
+def _spread(
+    metric: ModuleType, sides: dict[str, Sample], rng: np.random.Generator, draws: int
+) -> tuple[dict[str, float], str]:
+    """Standard deviation of each score over fresh pictures on both sides, where items alone do not tell it; of what."""
+    if hasattr(metric, "resamples"):
+        drawn = metric.resamples(**sides, rng=rng, draws=draws)
+        return {key: float(others.std()) for key, (_, others) in drawn.items()}, "resamples of both sides"
+    return (_quarters_spread(metric, sides, rng) if getattr(metric, "TWO_SIDED", False) else {}), "quarters"
+
+
 def _quarters_spread(metric: ModuleType, sides: dict[str, Sample], rng: np.random.Generator) -> dict[str, float]:
     """Standard deviation of each score over fresh pictures on both sides, from random quarters of those there are.
 
@@ -259,16 +271,17 @@ def _quarters_spread(metric: ModuleType, sides: dict[str, Sample], rng: np.rando
     return {key: float(np.sqrt(np.mean(found))) for key, found in variances.items()}
 
 
-def _mean_estimate(items: np.ndarray, rng: np.random.Generator, draws: int, spread: float) -> Estimate:
+def _mean_estimate(items: np.ndarray, rng: np.random.Generator, draws: int, spread: float, whose: str) -> Estimate:
     """The mean of items (n,), with an interval for other items of the same kind.
 
-    spread: a standard deviation of the mean that the interval allows for where it is larger than the items' own.
+    spread: a standard deviation of the mean that the interval allows for where it is larger than the items' own; whose:
+    what it was taken of.
     """
     value, count, shares = float(items.mean()), len(items), bool(np.isin(items, (0, 1)).all())
     # Agresti and Coull (1998): as if two more had passed and two failed, since none failing is no proof.
     own = np.append(items, [0, 0, 1, 1]).std() if shares else items.std()
     widened = max(1.0, spread * np.sqrt(count) / own) if own else 1.0
-    note = ", widened to that of quarters" if widened > 1 else ""
+    note = f", widened to that of {whose}" if widened > 1 else ""
     if shares:
         return Estimate(value, *wilson_interval(value, count / widened**2), f"95% Wilson, {count} pictures{note}")
     counts = rng.multinomial(count, np.full(count, 1 / count), size=draws)
@@ -299,6 +312,12 @@ def _doubts(scores: Mapping[str, Score], sides: Sides) -> list[str]:
             )
     if "FID" in scores and min(counts) < _ENOUGH_FOR_FID:
         lines.append(f"FID: of {min(counts)} pictures; published values are of 50,000 and lower for that alone")
+    if "novel" in scores and counts[0] < _ENOUGH_FOR_NOVEL:
+        lines.append(
+            f"novel: the 1% quantile of {counts[0]} held-out pictures is their least: of unseen pictures "
+            f"{counts[0] / (counts[0] + 1):.3f} is expected, and the interval is too narrow; hold out "
+            f"{_ENOUGH_FOR_NOVEL} or more"
+        )
     if (
         sides.train is not None
         and len(sides.train) < counts[1]

@@ -22,7 +22,10 @@ AS_QUICK = 0.1
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings with what they came to. badness: the score, turned so that lower is better; seconds: for one picture."""
+    """Settings with what they came to.
+
+    badness: the score, turned so that lower is better. seconds: of drawing one picture; judging takes no part.
+    """
 
     settings: Any
     changed: str
@@ -31,18 +34,24 @@ class Trial:
 
 
 def search(
-    start: Any, choices: Mapping[str, Sequence[Any]], measure: Callable[[Any], float], num: int
+    start: Any,
+    choices: Mapping[str, Sequence[Any]],
+    draw: Callable[[Any], Any],
+    badness: Callable[[Any], float],
+    num: int,
 ) -> Iterator[Trial]:
     """Try `start`, then for each setting its values with the best of the others so far; yields every trial.
 
-    measure(settings): badness of `num` pictures. Values that have no effect beside the others are passed over.
+    draw(settings): `num` pictures, which is timed. badness(pictures): how bad they are, which is not. Values that have
+    no effect beside the others are passed over.
     """
     tried: dict[Any, Trial] = {}
 
     def trial(settings: Any, changed: str) -> Trial:
         started = time.perf_counter()
-        badness = measure(settings)
-        tried[settings] = Trial(settings, changed, badness, (time.perf_counter() - started) / num)
+        pictures = draw(settings)
+        seconds = (time.perf_counter() - started) / num
+        tried[settings] = Trial(settings, changed, badness(pictures), seconds)
         return tried[settings]
 
     yield trial(start, "")

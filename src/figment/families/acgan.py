@@ -78,7 +78,7 @@ class AcganObjective(Objective[ConvGenerator]):
         stats = {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean(), "accuracy": accuracy}
         terms = {
             "adversarial": non_saturating_critic(real_logits, fake_logits),
-            "class": self.config.class_weight * (real_entropy + fake_entropy),
+            "class": self.config.class_weight * labelled(batch) * (real_entropy + fake_entropy),
         }
         return Loss(terms, stats)
 
@@ -86,8 +86,14 @@ class AcganObjective(Objective[ConvGenerator]):
         fake, condition = drawn(self.model, batch, self.config.condition_dropout)
         logits, classes = self.critic(self.config.shown(fake), condition)
         entropy, accuracy = naming(classes, condition.labels)
-        terms = {"adversarial": non_saturating_generator(logits), "class": self.config.class_weight * entropy}
-        return Loss(terms, {"accuracy": accuracy})
+        named = self.config.class_weight * labelled(batch) * entropy
+        return Loss({"adversarial": non_saturating_generator(logits), "class": named}, {"accuracy": accuracy})
+
+
+def labelled(batch: Batch) -> Tensor:
+    """Share of the pictures that have a label: what their mean counts, so that it matters little how a batch is cut."""
+    assert batch.condition.labels is not None, "build() has refused datasets without classes"
+    return (batch.condition.labels >= 0).float().mean()
 
 
 def naming(logits: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:

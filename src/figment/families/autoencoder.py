@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from figment.core.config import Scale, TrainConfig, check_range
+from figment.core.errors import ConfigError
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss
 from figment.nets.codec import Decoder, Encoder
@@ -56,6 +57,10 @@ class Config:
         check_range("family.code_noise", self.code_noise, 0, 1)
         check_range("family.noise", self.noise, 0, 2)
         check_range("family.components", self.components, 1, 1000)
+
+    def check_new(self) -> None:
+        if self.downscale & (self.downscale - 1):  # earlier runs took the nearest one
+            raise ConfigError(f"--family.downscale {self.downscale}: give a power of 2, such as 4")
 
     @classmethod
     def preset(cls, scale: Scale) -> Config:

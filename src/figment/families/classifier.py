@@ -2,7 +2,7 @@
 
     loss = cross-entropy against labels smoothed by `label_smoothing` (Szegedy et al. 2016, section 7)
 
-Pictures without a label are left out of the loss.
+Pictures without a label count as 0: the mean goes over all pictures, so that it is the same however a batch is cut.
 """
 
 from __future__ import annotations
@@ -76,12 +76,11 @@ class ClassifierObjective(Objective[ClassifierModel]):
         assert labels is not None, "build() has refused datasets without classes"
         logits = self.model.classify(batch.images)
         known = labels >= 0
-        # cross_entropy over no labels at all would be NaN
         entropy = F.cross_entropy(
             logits, labels, ignore_index=-1, label_smoothing=self.config.label_smoothing, reduction="sum"
         )
         accuracy = ((logits.argmax(1) == labels) & known).float().sum() / known.sum().clamp_min(1)
-        return Loss({"cross_entropy": entropy / known.sum().clamp_min(1)}, {"accuracy": accuracy})
+        return Loss({"cross_entropy": entropy / len(labels)}, {"accuracy": accuracy})
 
 
 def build(config: Config, spec: ImageSpec) -> Objective:

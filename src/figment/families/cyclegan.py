@@ -1,10 +1,11 @@
 """CycleGAN: turn pictures of one class into pictures of another and back, learnt without a single pair.
 
-    critics       min  (D_B(b) - 1)^2 + D_B(G(a))^2, and likewise of A                  (Zhu et al. 2017, section 4)
-    translators   min  (D_B(G(a)) - 1)^2 + lambda |F(G(a)) - a| + mu |G(b) - b|, and likewise of F: B to A
+    critics       min  1/2 (D_B(b) - 1)^2 + 1/2 D_B(G(a))^2, and likewise of A          (Zhu et al. 2017, section 4)
+    translators   min  1/2 (D_B(G(a)) - 1)^2 + lambda |F(G(a)) - a| + mu |G(b) - b|, and likewise of F: B to A
 
 What came back unchanged after going there and back must have kept what the picture shows (equation 2). The last term
-keeps colours where nothing asks for others (section 5.2).
+keeps colours where nothing asks for others (section 5.2). The halves are those of Mao et al. 2017: the paper has none
+for the translators, so lambda and mu weigh here what twice as much weighs there.
 """
 
 from __future__ import annotations

@@ -161,7 +161,10 @@ class FrameObjective(Objective[FrameModel]):
 
     def loss(self, batch: Batch) -> Loss:
         x = batch.images
-        is_free = torch.arange(len(x), device=x.device) % 2 == 0
+        # Of an odd number of clips one half has one more, and a coin decides which: so both are halves on the mean.
+        coin = torch.randint(2, (1,)).to(x.device) if len(x) % 2 else 0
+        is_free = (torch.arange(len(x), device=x.device) + coin) % 2 == 0
+        free, known = (2 * kind.float().mean() for kind in (is_free, ~is_free))  # what each counts: 1 in an even batch
         condition = drop_condition(batch.condition, self.config.condition_dropout, self.config.told)
         mean, log_variance = self.model.posterior(x, condition)
         z = mean + (log_variance / 2).exp() * torch.randn(mean.shape).to(mean)
@@ -171,9 +174,9 @@ class FrameObjective(Objective[FrameModel]):
         drawn, told = average(squared, is_free), average(squared, ~is_free)[1:]  # the first one was given
         kl = average(gaussian_kl_nats(mean, log_variance)[:, None], is_free).sum()
         copied = average((x[:, 1:] - x[:, :-1]).square().mean((2, 3, 4)), ~is_free)
-        terms = {"drawn": value_nats(drawn), "told": value_nats(told), "kl": kl / x[0].numel()}
-        stats = {"kl_nats": kl, "error_to_copying": told.sum() / copied.sum().clamp_min(1e-12)}
-        return Loss(terms, stats | {"pixel_error": drawn.mean().sqrt()})
+        terms = {"drawn": free * value_nats(drawn), "told": known * value_nats(told), "kl": free * kl / x[0].numel()}
+        stats = {"kl_nats": free * kl, "error_to_copying": known * told.sum() / copied.sum().clamp_min(1e-12)}
+        return Loss(terms, stats | {"pixel_error": free * drawn.mean().sqrt()})
 
 
 def average(values: Tensor, rows: Tensor) -> Tensor:

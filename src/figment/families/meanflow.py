@@ -114,9 +114,14 @@ class MeanFlowObjective(Objective[MeanFlowModel]):
         config, x = self.config, batch.images
         n = torch.randn(x.shape).to(x)
         times = [logit_normal_times(len(x), mean=config.time_mean, device=x.device) for _ in range(2)]
-        apart = math.ceil(config.share_apart * len(x))  # the first rows, which are as random as any
+        wanted = config.share_apart * len(x)
+        # The first rows, which are as random as any; whether a last one is among them, where a part of a row is wanted,
+        # a coin decides: so the share holds on the mean however small a slice is.
+        coin = torch.rand(1).to(x.device) if wanted % 1 else 0
+        is_apart = torch.arange(len(x), device=x.device) + coin < wanted
+        apart = math.ceil(wanted)  # those of which it may be true
         t = torch.maximum(*times)
-        r = torch.cat([torch.minimum(*times)[:apart], t[apart:]])
+        r = torch.where(is_apart, torch.minimum(*times), t)
         z = x + rows(t, x) * (n - x)
         condition = drop_condition(batch.condition, config.condition_dropout, config.told)
         target = self._target(n - x, z, r, t, condition, apart)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from figment.core.config import Scale, TrainConfig, check_range
+from figment.core.config import Scale, TrainConfig, check_range, refuse_changed
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase
 from figment.losses.pairing import pairing_critic, pairing_generator
@@ -59,6 +59,12 @@ class Config(PlayersConfig):
         check_range("family.group_width", self.group_width, 0, 2048)
         check_range("family.gamma", self.gamma, 0, 1000)
         check_range("family.penalty_every", self.penalty_every, 1, 64)
+
+    def check_new(self) -> None:
+        super().check_new()
+        if self.net == "conv":
+            why = "with --family.net conv; leave it out, or give --family.net residual"
+            refuse_changed("family", self, type(self), ("blocks", "expansion", "group_width"), why)
 
     @classmethod
     def preset(cls, scale: Scale) -> Config:

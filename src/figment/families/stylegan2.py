@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from figment.core.config import Scale, TrainConfig, check_range
+from figment.core.config import Scale, TrainConfig, check_range, refuse_changed
 from figment.core.diff_augment import AdaptiveStrength, Change, disturb
 from figment.core.noise import following
 from figment.core.objective import Objective
@@ -64,6 +64,10 @@ class Config:
         check_range("family.path_weight", self.path_weight, 0, 1000)
         check_range("family.augment_target", self.augment_target, 0, 1)
         check_range("family.condition_dropout", self.condition_dropout, 0, 1)
+
+    def check_new(self) -> None:
+        if self.augment_target == 1:
+            refuse_changed("family", self, type(self), ("changes",), "with --family.augment-target 1; leave one out")
 
     @classmethod
     def preset(cls, scale: Scale) -> Config:

@@ -25,7 +25,7 @@ from figment.core.config import Scale, TrainConfig, check_range
 from figment.core.errors import CapabilityError, ConfigError, DataError
 from figment.core.objective import Objective
 from figment.core.types import Batch, Condition, ImageSpec, Loss, Phase, Tokenizes
-from figment.nets.embeddings import drop_condition
+from figment.nets.embeddings import KINDS, Kind, drop_condition, told_spec
 from figment.nets.transformer import CodeTransformer
 
 TRAIN = TrainConfig(batch_size=64, lr=1e-3, beta2=0.99, clip_norm=1.0)
@@ -45,6 +45,8 @@ class Config:
     """Its blocks."""
     dropout: float = 0.1
     """Share of every block's answer that is left out in training, against learning by heart."""
+    told: tuple[Kind, ...] = KINDS
+    """What the network is told of a picture, if the dataset has it: captions alone are learnt faster than all."""
     condition_dropout: float = 0.1
     """Share of pictures shown without their condition, so that both ways are learnt."""
     inner: Annotated[Inner | None, tyro.conf.Suppress] = field(default=None, metadata={"recorded": True})
@@ -113,7 +115,8 @@ class TokenPriorModel(nn.Module):
         with torch.no_grad():
             self.places = tokenizer.tokenize(torch.zeros(1, *spec.shape)).shape[1]
         sizes = {"width": config.width, "depth": config.depth}
-        self.net = CodeTransformer(spec, tokenizer.vocabulary, self.places, **sizes, dropout=config.dropout)
+        told = told_spec(spec, config.told)
+        self.net = CodeTransformer(told, tokenizer.vocabulary, self.places, **sizes, dropout=config.dropout)
 
     def train(self, mode: bool = True) -> TokenPriorModel:
         super().train(mode)
@@ -214,7 +217,7 @@ class TokenPriorObjective(Objective[TokenPriorModel]):
     def loss(self, batch: Batch) -> Loss:
         with torch.no_grad():
             s = self.model.tokenizer.tokenize(batch.images)
-        condition = drop_condition(batch.condition, self.config.condition_dropout)
+        condition = drop_condition(batch.condition, self.config.condition_dropout, self.config.told)
         logits = self.model.net(s, condition).float()
         nats = F.cross_entropy(logits.flatten(0, 1), s.flatten())
         return Loss({"code_nats": nats}, {"bits_a_picture": nats.detach() * self.model.places / math.log(2)})

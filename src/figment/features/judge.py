@@ -55,6 +55,11 @@ class Judge:
         """(B, C, H, W) -> (B, K), where the judge knows classes."""
         return self.model.classify if isinstance(self.model, Classifies) else None
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the K, none where it knows no classes."""
+        return self.spec.classes if self.spec and self.classify else ()
+
 
 def load(config: Config, store: Store | None) -> Judge:
     """The run that was named, or the dataset's own judge.
@@ -81,7 +86,7 @@ def folder_of(store: Store | None) -> Path:
 
 
 def as_judge(loaded: LoadedModel, path: Path, store: Store | None) -> Judge:
-    """A trained run as judge of a dataset.
+    """A trained run as judge of a dataset. One of other classes is no more than eyes: its logits name nothing there.
 
     Raises CapabilityError where it has no features, DataError where it was trained on pictures of another size.
     """

@@ -109,7 +109,8 @@ class Mixture(nn.Module):
         with torch.autocast(vectors.device.type, enabled=False):
             vectors = vectors.float()
             if int(self.batches) == 0:
-                self._place(self._starts(vectors, labels), vectors.var(0).mean(), self.power > 0)
+                spread = vectors.var(0, correction=0).mean().clamp_min(self.floor)  # one vector alone has none
+                self._place(self._starts(vectors, labels), spread, self.power > 0)
             step = min(LARGEST_STEP, (int(self.batches) + 2) ** -0.6)
             found, second = self._statistics(vectors, labels)
             known = torch.eye(self.rank + 1).to(vectors) * self.shares.sum(0)[:, None, None]

@@ -35,7 +35,8 @@ _MOST_EVENTS = 2000  # lines of one kind that a curve is drawn from
 class ServedRun:
     """A run without its weights.
 
-    spec: of its pictures. asked: of what it can be asked for. sampling: its defaults, None where there are none.
+    spec: of its pictures. asked: of what it can be asked for. sampling: its defaults, None where there are none; tuned
+    ones where it was tuned.
     """
 
     id: str
@@ -150,8 +151,8 @@ class ServedRun:
         return [asdict(one) | {"text": str(one)} for one in findings(logged(self.path, read_run(self.path)), ["log"])]
 
     def scores(self) -> dict[str, Any]:
-        """What `figment eval` found of these weights, by metric."""
-        return kept_scores(self.path, self.digest)
+        """What `figment eval` found of these weights with these settings, by metric."""
+        return kept_scores(self.path, self.digest, None if self.sampling is None else to_json(self.sampling))
 
 
 def read_runs(paths: Sequence[Path]) -> dict[str, ServedRun]:

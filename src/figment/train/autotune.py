@@ -25,6 +25,7 @@ from figment.core.engine import Engine, Kernel, Layout, Precision, default_devic
 from figment.core.objective import Objective
 from figment.core.types import Batch
 from figment.nets.attention import Attention
+from figment.version import VERSION
 
 IMAGES = 32
 LEAST_COSINE = 0.98
@@ -49,7 +50,7 @@ def _arithmetic(build: Callable[[], Objective], config: TrainConfig, batch: Batc
     layouts, kernels = _candidates(config, attends)
     if len(layouts) == len(kernels) == 1:
         return replace(layouts[0], attention=kernels[0])
-    key = [identity, _cpu(), torch.__version__, torch.get_num_threads(), to_json(config)]
+    key = [VERSION, identity, _cpu(), _accelerator(), torch.__version__, torch.get_num_threads(), to_json(config)]
     memory = _memory_file(hashlib.sha256(json.dumps(key).encode()).hexdigest())
     if memory.exists():
         return Engine(**json.loads(memory.read_text(encoding="utf-8")))
@@ -125,6 +126,11 @@ def _cosine(first: list[Tensor], second: list[Tensor]) -> float:
 def _memory_file(digest: str) -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "figment" / "autotune" / f"{digest}.json"
+
+
+def _accelerator() -> str:
+    """The accelerator's own name, empty where there is none."""
+    return "" if default_device() == "cpu" else torch.cuda.get_device_name()
 
 
 def _cpu() -> str:

@@ -28,9 +28,8 @@ from figment.core.checkpoint import (
     write_checkpoint,
     write_model,
 )
-from figment.core.config import to_json
-from figment.core.engine import Engine, seeded
-from figment.core.errors import CheckpointError, DataError, FigmentError
+from figment.core.engine import Engine, default_device, seeded
+from figment.core.errors import CheckpointError, ConfigError, DataError, FigmentError
 from figment.core.objective import Objective
 from figment.core.types import Batch
 from figment.data.batches import Batches
@@ -43,7 +42,7 @@ from figment.train.gradients import Whole
 from figment.train.pace import STEPS, Pace, seconds_a_step, seconds_of
 from figment.train.private import PoissonBatches, Private, keep_secret, secret_of, with_noise
 from figment.train.room import fitted, in_more_slices
-from figment.train.run import RunConfig, refuse_idle_settings, remove_run, write_run
+from figment.train.run import RunConfig, refuse_idle_settings, remove_run, shipped_facts, write_run
 from figment.train.runlog import RunLog
 from figment.train.shard import kept_state, refuse_phases
 from figment.train.slices import slices_for
@@ -180,6 +179,11 @@ class _Fitting:
         run = replace(run, slices=slices_for(run.train, run.slices))
         if run.train.privacy.epsilon and not run.noise:
             run = with_noise(run, begun_objective(run), self.batches)
+        if run.engine and run.engine.device not in ("cpu", default_device()):
+            raise ConfigError(
+                f"{self.folder}: is computed on a GPU ({run.engine.device}), and there is none here; go on where there "
+                f"is one, or with its weights in another run: figment train {run.family} --from {self.folder} --out NEW"
+            )
         if run.engine is None:
             run = replace(run, engine=ranks.decided(lambda: engine_for(run, self.batches)))
         if run.steps and (run.score_every or not run.train.score_every):
@@ -296,16 +300,13 @@ class _Fitting:
 
     def _ship(self, tensors: Mapping[str, Tensor]) -> None:
         self._prune()  # a kill may have come between the last checkpoint and this
-        facts: dict[str, Any] = {"step": self.trainer.step, "seen_images": self.trainer.seen_images}
+        facts = shipped_facts(self.run, self.trainer.step, self.trainer.seen_images)
         best = self._best()
         if best:
             part = "average" if self.run.train.ema_half_life else "objective"
             found = {name.removeprefix("model."): tensor for name, tensor in best.read(part).items()}
             tensors = {name: found[name] for name in tensors}
-            facts = {"step": best.step, "seen_images": best.facts["seen_images"]}
-        facts |= {"data": to_json(self.run.data)}
-        if self.run.noise:  # a digest of all pictures would tell whether one was among them
-            facts["data"] = {"path": self.run.data.path}
+            facts = shipped_facts(self.run, best.step, best.facts["seen_images"])
         if self._is_written(facts):
             return  # and maybe tuned since
         if self.run.noise:
@@ -350,8 +351,9 @@ def measured_pace(
 ) -> Pace:
     """How long a step of each stage takes, and the work around it: timed on trainers that are thrown away."""
     train, began, seconds = run.train, build_objective(run).stages(), []
+    trial = _trainer(run, STEPS)
     for images in began:
-        trial = _trainer(run, STEPS)
+        trial = _trainer(run, STEPS) if seconds else trial
         _begin(trial)
         trial.objective.skip_to(images)
         with trial.engine.threading():

@@ -7,7 +7,9 @@ A power-function average weighs the model of time tau (images seen) by tau^gamma
     beta = (1 - 1 / t)^(gamma + 1)                           (equation 2, t in steps)
 
 Its width, relative to the length of the training, is sigma_rel: 0.10 averages over the last tenth, roughly. Any such
-profile is nearly a weighted sum of the snapshots' profiles; the weights solve a least-squares problem in closed form.
+profile is nearly a weighted sum of the snapshots' profiles; the weights solve a least-squares problem in closed form,
+among those that sum to 1. The paper asks for no such sum, because its networks do not hear how large a weight is: ours
+do, and what never moved, a buffer or a part that is not trained, has to come out as it is.
 """
 
 from __future__ import annotations
@@ -60,10 +62,12 @@ class Profile:
 def weights(snapshots: Sequence[Profile], wanted: Profile) -> np.ndarray:
     """What to multiply each snapshot by so that their sum comes nearest to the wanted profile: (len(snapshots),).
 
-    Algorithm 3 of the paper.
+    Algorithm 3 of the paper, under the constraint that they sum to 1 (with a multiplier of Lagrange).
     """
     products = np.array([[_overlap(a, b) for b in snapshots] for a in snapshots])
-    return np.linalg.solve(products, [_overlap(one, wanted) for one in snapshots])
+    sides = np.array([[_overlap(one, wanted), 1.0] for one in snapshots])
+    nearest, ones = np.linalg.solve(products, sides).T
+    return nearest + ones * (1 - nearest.sum()) / ones.sum()
 
 
 def _overlap(a: Profile, b: Profile) -> float:

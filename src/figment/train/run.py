@@ -10,7 +10,18 @@ from types import ModuleType
 from typing import Any
 
 from figment.core import plugins
-from figment.core.config import STAMP, TrainConfig, from_json, read_json, stamped, to_json, unstamped, write_json
+from figment.core.config import (
+    BETAS,
+    STAMP,
+    TrainConfig,
+    from_json,
+    read_json,
+    refuse_changed,
+    stamped,
+    to_json,
+    unstamped,
+    write_json,
+)
 from figment.core.engine import Engine
 from figment.core.errors import CheckpointError, ConfigError
 from figment.core.types import ImageSpec
@@ -75,6 +86,12 @@ def read_run(folder: Path) -> RunConfig:
     Raises CheckpointError where it is no run, or one of another version.
     """
     path = folder / "config.json"
+    if not path.is_file():
+        if (folder / "card.json").exists():
+            train = f"figment train FAMILY --data {folder} --out RUN"
+            raise CheckpointError(f"{folder}: is a dataset, not a run; train on it with '{train}'")
+        what = "is not a figment run" if folder.exists() else "no such run"
+        raise CheckpointError(f"{folder}: {what}; give the --out folder of 'figment train'")
     stored = read_json(path)
     if not isinstance(stored, dict) or "family" not in stored:
         raise CheckpointError(f"{folder}: is not a figment run; give the --out folder of 'figment train'")
@@ -96,6 +113,14 @@ def read_run(folder: Path) -> RunConfig:
 
 def write_run(folder: Path, run: RunConfig) -> None:
     write_json(folder / "config.json", stamped(to_json(run)))
+
+
+def shipped_facts(run: RunConfig, step: int, seen_images: int) -> dict[str, Any]:
+    """What a shipped model says of its run, but for what a private one has given away."""
+    data = to_json(run.data)
+    if run.noise:  # a digest of all pictures would tell whether one was among them
+        data = {"path": run.data.path}
+    return {"step": step, "seen_images": seen_images, "data": data}
 
 
 def open_run(folder: Path, asked: RunConfig, *, fresh: bool = False) -> RunConfig:
@@ -146,9 +171,23 @@ def completed(asked: RunConfig) -> RunConfig:
     """The run with what its family records of other runs at the start, such as how an inner model is built.
 
     Fields of a family's Config with the metadata "recorded" are filled by its `complete(config, spec)`.
+
+    Raises ConfigError for settings that a new run may not have. The config of an older one may, and is read all the
+    same: so this is no part of `__post_init__`.
     """
+    _refuse_unused(asked.train, asked.module.TRAIN)
+    if check_new := getattr(asked.settings, "check_new", None):
+        check_new()
     complete = getattr(asked.module, "complete", None)
     return replace(asked, settings=complete(asked.settings, asked.spec)) if complete else asked
+
+
+def _refuse_unused(train: TrainConfig, usual: TrainConfig) -> None:
+    if not train.score_every:
+        why = "without --train.score-every; give that too, such as --train.score-every 500, or leave it out"
+        refuse_changed("train", train, usual, ("score_by", "score_num", "score_share"), why)
+    unused = [name for name in BETAS["adam"] if name not in BETAS[train.optimizer]]
+    refuse_changed("train", train, usual, unused, f"with --train.optimizer {train.optimizer}; leave it out")
 
 
 def remove_run(folder: Path) -> None:
