@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,29 +33,40 @@ SHOWN, COLUMNS = 24, 8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--num", type=int, default=400)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="settings of sampling")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    loaded, store = load_model(options.run), Store(options.dataset)
-    told = {name: json.loads(value) for name, _, value in (word.partition("=") for word in options.set)}
-    settings = replace(loaded.sampling, **told) if told else loaded.sampling
+    options, answers = asked(__doc__, num=400)
+    store = Store(options.dataset)
     sheets = []
     for split in ("val", "test"):
         rows = spread_rows(store.counts[split], options.num)
         real = np.stack([store.images(split)[row] for row in rows])
         for language, place in LANGUAGES.items():
-            asked = [store.captions(split)[row][place] for row in rows]
-            texts = torch.from_numpy(encode_captions(asked, asked_spec(loaded).caption_bytes).copy())
-            pixels = drawn(loaded.model, range(len(asked)), Condition(captions=texts), settings)
-            facts = {"split": split, "language": language} | shares(asked, real, pixels)
+            captions = [store.captions(split)[row][place] for row in rows]
+            pixels = answers(captions)
+            facts = {"split": split, "language": language} | shares(captions, real, pixels)
             print(json.dumps(facts), flush=True)
             sheets.append(pixels[:SHOWN])
     if options.out:
         write_png(options.out, grid(np.concatenate(sheets), COLUMNS, zoom=2))
+
+
+def asked(about: str | None, num: int) -> tuple[argparse.Namespace, Callable[[Sequence[str]], np.ndarray]]:
+    """What the command line asks for, and the run's answers to captions, uint8 (N, H, W, C), of seeds 0 and up."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--num", type=int, default=num)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="settings of sampling")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    loaded = load_model(options.run)
+    told = {name: json.loads(value) for name, _, value in (word.partition("=") for word in options.set)}
+    settings = replace(loaded.sampling, **told) if told else loaded.sampling
+
+    def answers(captions: Sequence[str]) -> np.ndarray:
+        texts = torch.from_numpy(encode_captions(captions, asked_spec(loaded).caption_bytes).copy())
+        return drawn(loaded.model, range(len(captions)), Condition(captions=texts), settings)
+
+    return options, answers
 
 
 def shares(asked: list[str], real: np.ndarray, pixels: np.ndarray) -> dict[str, float]:

@@ -11,52 +11,36 @@ shows drawn ones, and below each the real one that was asked for: seen ones firs
 
 from __future__ import annotations
 
-import argparse
 import json
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import torch
+from captions import asked
 
-from figment.core.checkpoint import load_model
 from figment.core.images import grid, write_png
-from figment.core.types import Condition
-from figment.data.captions import encode_captions
 from figment.data.store import Store, spread_rows
-from figment.evaluate.extract import asked_spec, drawn
 
 SPLITS = ("train", "test")
 COLUMNS = 12
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--num", type=int, default=200)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="settings of sampling")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    loaded, store = load_model(options.run), Store(options.dataset)
-    told = {name: json.loads(value) for name, _, value in (word.partition("=") for word in options.set)}
-    settings = replace(loaded.sampling, **told) if told else loaded.sampling
+    options, answers = asked(__doc__, num=200)
+    store = Store(options.dataset)
     real = np.concatenate([np.asarray(store.images(split)) for split in SPLITS])
     names = [caption for split in SPLITS for (caption,) in store.captions(split)]
     begin, rows = 0, []
     for split in SPLITS:
         places = begin + np.asarray(spread_rows(store.counts[split], options.num))
         begin += store.counts[split]
-        asked = [names[place] for place in places]
-        texts = torch.from_numpy(encode_captions(asked, asked_spec(loaded).caption_bytes).copy())
-        pixels = drawn(loaded.model, range(len(asked)), Condition(captions=texts), settings)
+        captions = [names[place] for place in places]
+        pixels = answers(captions)
         taken_for = [names[place] for place in nearest(pixels, real)]
-        pairs = list(zip(asked, taken_for, strict=True))
+        pairs = list(zip(captions, taken_for, strict=True))
         right = np.mean([one == other for one, other in pairs])
         character = np.mean([one.split(",")[0] == other.split(",")[0] for one, other in pairs])
-        facts = {"split": split, "num": len(asked), "right": right, "character": character, "chance": len(names)}
+        facts = {"split": split, "num": len(captions), "right": right, "character": character, "chance": len(names)}
         print(json.dumps(facts), flush=True)
-        shown = np.asarray(spread_rows(len(asked), 3 * COLUMNS))
+        shown = np.asarray(spread_rows(len(captions), 3 * COLUMNS))
         for low in range(0, len(shown), COLUMNS):
             some = shown[low : low + COLUMNS]
             rows += [pixels[some], real[places[some]]]

@@ -193,7 +193,7 @@ def shippable(run: Path) -> Path:
     """
     folder = run / "model" if (run / "model").is_dir() else run
     if not (folder / WEIGHTS).exists() and not (folder / NEW_WEIGHTS).exists():
-        raise CheckpointError(_no_model(run))
+        raise CheckpointError(no_run(run))
     return folder
 
 
@@ -249,7 +249,8 @@ class Inner:
         return dict(loaded.model.state_dict())
 
 
-def _no_model(path: Path) -> str:
+def no_run(path: Path) -> str:
+    """What to tell of a path that is no finished run of figment's."""
     if _imported(path)[0]:
         return f"{path}: figment did not train it, and only its own runs can be shipped or tuned; give one of those"
     if not path.exists():

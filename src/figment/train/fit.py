@@ -350,10 +350,11 @@ def measured_pace(
     run: RunConfig, batches: Batches, validation: list[Batch], score: Callable[[Trainer], object] | None = None
 ) -> Pace:
     """How long a step of each stage takes, and the work around it: timed on trainers that are thrown away."""
-    train, began, seconds = run.train, build_objective(run).stages(), []
-    trial = _trainer(run, STEPS)
+    train, trial, seconds = run.train, _trainer(run, STEPS), []
+    began = trial.objective.stages()
     for images in began:
-        trial = _trainer(run, STEPS) if seconds else trial
+        if images:  # not the first stage: that has moved on
+            trial = _trainer(run, STEPS)
         _begin(trial)
         trial.objective.skip_to(images)
         with trial.engine.threading():

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from figment.core import plugins
+from figment.core.checkpoint import no_run
 from figment.core.config import (
     BETAS,
     STAMP,
@@ -87,11 +88,7 @@ def read_run(folder: Path) -> RunConfig:
     """
     path = folder / "config.json"
     if not path.is_file():
-        if (folder / "card.json").exists():
-            train = f"figment train FAMILY --data {folder} --out RUN"
-            raise CheckpointError(f"{folder}: is a dataset, not a run; train on it with '{train}'")
-        what = "is not a figment run" if folder.exists() else "no such run"
-        raise CheckpointError(f"{folder}: {what}; give the --out folder of 'figment train'")
+        raise CheckpointError(no_run(folder))
     stored = read_json(path)
     if not isinstance(stored, dict) or "family" not in stored:
         raise CheckpointError(f"{folder}: is not a figment run; give the --out folder of 'figment train'")
