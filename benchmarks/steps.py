@@ -5,9 +5,10 @@
 The peers are diffusers' UNet2DModel (the loop of its training tutorial) and denoising-diffusion-pytorch's Unet (of its
 README, with the optimizer of its Trainer): each as documented, in float32, and once more compiled, in bfloat16 and
 channels_last. figment's is the step of `figment train flow --family.width 72`, average and checks included, on the
-engine that it chooses for this machine. "Its convolutions" are those of figment's network alone, forwards and backwards
-at the shapes of the step: a ratio to them is the share of the machine's rate of convolution that the whole step
-reaches. All get the same pictures, so that nothing but the step is timed; `loader` times the way to it.
+engine that it chooses for this machine; once more with --train.compile. "Its convolutions" are those of figment's
+network alone, forwards and backwards at the shapes of the step: a ratio to them is the share of the machine's rate of
+convolution that the whole step reaches. All get the same pictures, so that nothing but the step is timed; `loader`
+times the way to it.
 
 The first run compiles for some minutes; torch keeps what it has compiled. denoising-diffusion-pytorch imports packages
 that have no build for this PyTorch or serve its Trainer alone: it lies in build/peers, without them.
@@ -59,7 +60,8 @@ def contenders() -> dict[str, Step]:
         f"its convolutions, {str(precision).removeprefix('torch.')}": convolutions(images, precision)
         for precision in (torch.float32, torch.bfloat16)
     }
-    return {"figment": figments(images), **documented, **compiled, **alone}
+    ours = {"figment": figments(images), "figment, compiled": figments(images, compile=True)}
+    return ours | documented | compiled | alone
 
 
 def build_flow() -> nn.Module:
@@ -68,12 +70,13 @@ def build_flow() -> nn.Module:
         return flow.build(replace(flow.Config(), width=72), ImageSpec(3, SIZE, SIZE))
 
 
-def figments(images: Tensor) -> Step:
-    train, batch = plugins.load("families", "flow").TRAIN, Batch(images, Condition())
-    engine = choose_engine(build_flow, train, batch, ["benchmark", "steps"])
-    print(f"steps: figment computes in {engine.precision}, {engine.layout}, {engine.attention} attention")
+def figments(images: Tensor, *, compile: bool = False) -> Step:
+    train, batch = replace(plugins.load("families", "flow").TRAIN, compile=compile), Batch(images, Condition())
+    engine = choose_engine(build_flow, replace(train, compile=False), batch, ["benchmark", "steps"])
     objective = build_flow()
-    print(f"steps: figment: {parameters(objective):.2f} million parameters")
+    if not compile:
+        print(f"steps: figment computes in {engine.precision}, {engine.layout}, {engine.attention} attention")
+        print(f"steps: figment: {parameters(objective):.2f} million parameters")
     steps = Trainer(objective, train, steps=10**6, engine=engine).run(lambda step: batch)
 
     def step() -> int:

@@ -7,6 +7,7 @@ share of that memory, or a file system of a random size; and then, with all the 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -18,21 +19,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from figment.core.errors import FigmentError
 from figment.data.store import Store
 from tests import processes as own
 from tests.commands import FIXED, contents, done, figment, trained
 from tests.pictures import encode as encoded
 from tests.pictures import pixels, write_folder
+from tests.serving import Served, serving
 from trust._child import call, free_memory, limit_memory
 from trust._tally import Tally
 
 PROMISE = (
     "A command that runs out of memory or disk says so in one line, and given again ends as if nothing had happened."
 )
-METHOD = "Building, training, drawing and scoring with a random share of the memory, or on a random share of the disk."
-SHORT, LONG = 4, 1000
+METHOD = (
+    "Building, training, drawing, scoring and serving with a random share of the memory, or on a random share of the "
+    "disk. A server must go on, and answer rightly once there is room."
+)
+SHORT, LONG = 5, 1000
 
-VERBS = ("build", "train", "sample", "eval")
+VERBS = ("build", "train", "sample", "eval", "serve")
 LIMITS = ("memory", "disk")
 LINES = (
     "memory is used up",
@@ -40,7 +46,11 @@ LINES = (
     "disk is full",
     "no space left on the disk",
     "file would be larger",
+    "not enough memory",
+    "is there room on the disk",
+    "the process of the models died; ask again",
 )
+ASKED = {"run": "r0", "num": 64, "seed": 3}
 BATCH, STEPS = 256, 2
 RESERVE = 1 << 16  # bytes of the file system that a run takes for granted: its folders and logs
 
@@ -64,6 +74,8 @@ def attack(folder: Path, trials: int, seed: int) -> tuple[list[str], int, int]:
     for number in range(trials):
         verb, limit = VERBS[number // 2 % len(VERBS)], LIMITS[number % 2]
         wholes[verb] = wholes.get(verb) or _in_fork(folder / f"whole-{verb}", whole, verb, folder)
+        if "fault" in wholes[verb]:
+            return [f"{verb} with all the room that it wants: {wholes[verb]['fault']}"], 0, 0
         place, share = folder / f"trial-{number}", choose.random()
         found = _in_fork(place, short_of, verb, folder, limit, share, wholes[verb])
         outcomes.append(found.get("outcome", ""))
@@ -125,11 +137,24 @@ def result(verb: str, place: Path, said: str) -> Any:
 
 def whole(verb: str, folder: Path, place: Path) -> dict[str, Any]:
     """A verb with all the room it wants: its result, and the bytes that it took."""
+    if verb == "serve":
+        return whole_answer(folder, place)
     before = _status("VmSize")
     answer = done(*words(verb, folder, place))
     memory = _status("VmPeak") - before
-    disk = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
-    return {"memory": memory, "disk": disk, "result": result(verb, place, answer.out)}
+    return {"memory": memory, "disk": _bytes(place), "result": result(verb, place, answer.out)}
+
+
+def whole_answer(folder: Path, place: Path) -> dict[str, Any]:
+    """The same of a server: what its pictures are, and what the process of its models took for them."""
+    with serving([folder / "run"], [], place / "state") as server:
+        server.wait_ready()
+        models = server.studio.dispatcher.workshop.pid
+        assert models
+        before = _status("VmSize", models)
+        pictures, complaint = answered(server)
+        assert not complaint, complaint
+        return {"memory": _status("VmPeak", models) - before, "disk": _bytes(place), "result": pictures}
 
 
 def short_of(verb: str, folder: Path, limit: str, share: float, known: dict[str, Any], place: Path) -> dict[str, str]:
@@ -137,6 +162,8 @@ def short_of(verb: str, folder: Path, limit: str, share: float, known: dict[str,
 
     Returns {"outcome", and "fault" where there is one}.
     """
+    if verb == "serve":
+        return short_answer(folder, limit, share, known, place)
     outcome = ""
     shutil.rmtree(folder / "dataset" / "cache" / "features", ignore_errors=True)  # or there would be nothing to compute
     with _limited(limit, share, known, place):
@@ -158,6 +185,56 @@ def short_of(verb: str, folder: Path, limit: str, share: float, known: dict[str,
     if result(verb, place, out) != wanted:
         return {"fault": f"ends otherwise than it would have, in {slices} slices"}
     return {"outcome": outcome or ("stepped down" if slices > 1 else "")}
+
+
+def short_answer(folder: Path, limit: str, share: float, known: dict[str, Any], place: Path) -> dict[str, str]:
+    """The same of a server, which is asked once with too little and once with enough, and never started again."""
+    with contextlib.ExitStack() as limits, contextlib.ExitStack() as closing:
+        if limit == "disk":
+            limits.enter_context(_limited(limit, share, known, place))
+        try:
+            server = closing.enter_context(serving([folder / "run"], [], place / "state"))
+        except FigmentError as error:  # there is no room for a server
+            complaint = str(error)
+            limits.close()
+            server = closing.enter_context(serving([folder / "run"], [], place / "state"))
+            pictures = []
+        else:
+            server.wait_ready()
+            if limit == "memory":
+                limits.enter_context(_short_of_memory(server.studio.dispatcher.workshop.pid, share * known["memory"]))
+            pictures, complaint = answered(server)
+            limits.close()
+        if complaint:
+            if not any(line in complaint for line in LINES):
+                return {"fault": f"says {complaint!r}"}
+            server.wait_ready()
+            pictures, again = answered(server)
+            if again:
+                return {"fault": f"says {again!r} although there is room again"}
+        if pictures != known["result"]:
+            return {"fault": "draws other pictures than it would have"}
+    return {"outcome": "refused" if complaint else ""}
+
+
+def answered(server: Served) -> tuple[list[str], str]:
+    """The digests of the pictures that a server draws, in order, and what it says where it draws none."""
+    events = server.events(server.post("/api/generate", ASKED, 202)["job"])
+    if events[-1][0] != "done":
+        return [], events[-1][1]["error"]["message"]
+    pictures = sorted((data for name, data in events if name == "image"), key=lambda data: data["place"])
+    return [hashlib.sha256(server.http.get(picture["url"]).content).hexdigest() for picture in pictures], ""
+
+
+@contextlib.contextmanager
+def _short_of_memory(pid: int | None, more: float) -> Iterator[None]:
+    """Another process may take so many more bytes of address space meanwhile, and none beyond."""
+    assert pid
+    limit = _status("VmSize", pid) + round(more)
+    resource.prlimit(pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    yield
+    with contextlib.suppress(ProcessLookupError):  # it died of it, and there is another one
+        resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def command(verb: str, folder: Path, place: Path, _: Path) -> dict[str, Any]:
@@ -207,7 +284,11 @@ def _in_fork(place: Path, work: Any, *arguments: Any) -> dict[str, Any]:
     return json.loads(told.read_text()) if status == 0 else {"fault": f"the process died with exit code {status}"}
 
 
-def _status(name: str) -> int:
-    """Bytes, of what Linux tells of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def _bytes(place: Path) -> int:
+    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+
+
+def _status(name: str, pid: int | None = None) -> int:
+    """Bytes, of what Linux tells of a process, this one by default."""
+    lines = Path(f"/proc/{pid or 'self'}/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

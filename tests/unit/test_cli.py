@@ -234,6 +234,12 @@ def test_json_is_one_object_and_all_that_is_on_standard_output():
     assert latents in done("list", "families", "vae", "--json").json["settings"]
 
 
+@pytest.mark.parametrize("verb", ["list", "train", "edit", "data"])
+def test_json_without_a_subject_is_a_mistake_and_no_help(verb):
+    answer = figment(verb, "--json")
+    assert answer.code == 2 and f"figment {verb}" in answer.json["error"]["message"]
+
+
 def test_every_verb_answers_in_json(digits, tmp_path):
     run, picture = tmp_path / "run", tmp_path / "one.png"
     train = ("train", "vae", "--data", digits.path, "--out", run, *QUICK, "--steps", 2)

@@ -320,6 +320,23 @@ def test_a_place_on_a_disk_that_is_not_there_cannot_be_written(place, command):
     assert complaint.endswith(("give another path", "give a folder that can be made and written"))
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sample P/flow --num 2 --out P/new/grid.png",
+        "sample P/flow --num 2 --out P/new",
+        "edit redraw P/flow P/small/0/0.png --out P/new/one.png",
+        "tune P/flow --num 20 --out P/new/tune.html",
+        "eval P/flow DATA --num 20 --out P/new/report.html",
+        "compare P/flow DATA --num 20 --out P/new/board.html",
+    ],
+)
+def test_where_nothing_may_be_written_nothing_is_drawn(place, monkeypatch, command):
+    monkeypatch.setattr("figment.cli._place.os.access", lambda folder, mode: False)
+    monkeypatch.setattr("figment.evaluate.extract.drawn", lambda *given, **named: pytest.fail("it was drawn"))
+    assert "permission denied" in refuse(place, command, "P/new")
+
+
 @pytest.mark.parametrize("command", OUTPUTS[:-1])
 def test_a_name_that_is_too_long_cannot_be_written(place, command):
     complaint = refuse(place, f"{command} P/{'a' * 300}", f"P/{'a' * 300}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -118,6 +119,15 @@ def test_the_choice_becomes_the_runs_default_and_survives_the_train_command(judg
     tuned = contents(run / "model")
     done("train", "vae", "--data", judged.path, "--out", run, *QUICK, "--steps", 30, "--train.ema-snapshots", 3)
     assert contents(run / "model") == tuned
+
+
+def test_pictures_that_a_run_may_have_seen_are_told(judged, run, tmp_path):
+    resplit = tmp_path / "resplit"
+    shutil.copytree(judged.path, resplit)
+    done("data", "split", resplit, "--val", 0.4)
+    few = ("--num", 20, "--dry-run", "--by", "nearest")
+    assert "may be training pictures" not in done("tune", run, *few).err
+    assert f"trained on other pictures than {resplit} has now" in done("tune", run, "--data", resplit, *few).err
 
 
 def test_another_average_is_shipped_where_it_draws_better(run):

@@ -56,10 +56,13 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
         f"{args.run} ({loaded.family}), {result.num_train} training pictures against {result.num_unseen} unseen ones, "
         f"by {result.signal}:"
     )
-    console.say(f"  better known than an unseen one: {result.auc:.3f} [{result.auc_low:.3f}, {result.auc_high:.3f}]")
+    console.say(
+        f"  better known than an unseen one: {result.auc:.3f} [{result.auc_low:.3f}, {result.auc_high:.3f}] "
+        f"(by chance: p = {result.auc_p:.2g})"
+    )
     for one in result.caught:
         found = f"{one.value:.2%} [{one.low:.2%}, {one.high:.2%}]"
-        console.say(f"  found with {one.false_positives:.1%} false accusations: {found}")
+        console.say(f"  found with {one.false_positives:.1%} false accusations: {found} (by chance: p = {one.p:.2g})")
     keys = store.keys("train")
     exposed = [keys[row] for row in result.most_exposed]
     if result.leaks:

@@ -17,6 +17,7 @@ import tyro
 
 from figment.cli._console import Console
 from figment.cli._measure import Measure, measured, parse_measure, yardstick_of
+from figment.cli._place import make_way
 from figment.core.config import read_json, to_json
 from figment.core.errors import ConfigError
 
@@ -36,8 +37,7 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     args, features = parse_measure(Compare, argv, verb="compare", about=__doc__ or "")
     if not args.runs:
         raise ConfigError("name the runs to compare: figment compare RUN RUN --data DATASET")
-    if args.out:  # now, when no time has been spent yet
-        args.out.parent.mkdir(parents=True, exist_ok=True)
+    make_way(args.out)
     yardstick, store = yardstick_of(args, features, console)
     results = _gathered(args.runs, yardstick, store, console)
     answers = [result["answer"] for result in results]

@@ -39,7 +39,7 @@ WAYS = ("build", "report", "split", "restore", "outliers", "propose", "protect",
 def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
     way, rest = split_first(argv)
     if way is None:
-        if argv and not wants_help(argv):
+        if (argv or console.as_json) and not wants_help(argv):
             raise ConfigError(f"say what to do with the data: figment data {{{','.join(WAYS)}}} ...")
         print(__doc__)
         return None

@@ -18,6 +18,7 @@ import tyro
 
 from figment.cli._console import Advance, Console
 from figment.cli._parse import parse, split_first, wants_help
+from figment.cli._place import make_way
 from figment.core import plugins
 from figment.core.errors import ConfigError, DataError
 from figment.data.layout import PICTURE_SUFFIXES, is_picture, natural
@@ -44,7 +45,7 @@ class Job:
 def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
     name, rest = split_first(argv)
     if name is None:
-        if argv and not wants_help(argv):
+        if (argv or console.as_json) and not wants_help(argv):
             raise ConfigError("name an edit first: figment edit EDIT [RUN] [IMAGE...] --out FILE")
         print(_overview())
         return None
@@ -67,6 +68,7 @@ def edit(name: str, loaded: LoadedModel | None, args: Any, console: Console) -> 
     order = Order(args.num, args.label, args.seed, args.caption)
     originals = [*(file for job in jobs for file in job.files), *(file for file in (args.mask, args.style) if file)]
     _refuse_clashes(jobs, order.seeds, originals)
+    make_way(*(job.out for job in jobs))
     with console.progress(f"edit {name}") as advance:
         for done, job in enumerate(jobs):
             note = f"{job.out.name} ({done + 1}/{len(jobs)})" if len(jobs) > 1 else ""

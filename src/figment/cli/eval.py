@@ -15,6 +15,7 @@ import tyro
 
 from figment.cli._console import Console
 from figment.cli._measure import Measure, judge_for, measured, parse_measure, yardstick_for, yardstick_of
+from figment.cli._place import make_way
 from figment.core import ranks
 from figment.core.errors import ConfigError
 
@@ -42,8 +43,7 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
         raise ConfigError("name a run or a folder of pictures: figment eval RUN --data DATASET")
     if args.reference and args.metrics:
         raise ConfigError("--reference and --metrics: statistics allow fd alone; leave --metrics out")
-    for written in filter(None, (args.out, args.statistics)):  # now, when no time has been spent yet
-        written.parent.mkdir(parents=True, exist_ok=True)
+    make_way(args.out, args.statistics)
     with ranks.joined(), console.one_voice():
         answer = _eval(args, features, console, shlex.join(["figment", "eval", *argv]))
         return answer if ranks.is_first() else None

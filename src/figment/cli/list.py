@@ -14,6 +14,8 @@ from figment.core.errors import ConfigError
 def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
     kind, rest = split_first(argv)
     kinds = [kind for kind in plugins.FOLDERS if plugins.names(kind)]
+    if kind is None and (argv or console.as_json) and not wants_help(argv):
+        raise ConfigError("say what to list, such as: figment list families")
     if wants_help(argv) or kind is None:
         print(f"usage: figment list {{{','.join(kinds)}}} [NAME]\n\n{__doc__}")
         return None

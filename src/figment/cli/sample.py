@@ -18,6 +18,7 @@ import tyro
 
 from figment.cli._console import Console
 from figment.cli._parse import parse, split_first
+from figment.cli._place import make_way
 from figment.core import ranks
 from figment.core.errors import CapabilityError, CheckpointError, ConfigError, DataError, FigmentError
 from figment.evaluate.order import Order, condition_of, names_of
@@ -51,6 +52,9 @@ def _asked(run: Path, rest: Sequence[str], console: Console) -> dict[str, Any]:
         rest = [re.sub("^--sampler(?==|$)", "--sampling.sampler", word) for word in rest]
     kind = _args(sampling, loaded.sampling)
     args: Any = parse(kind, rest, verb="sample RUN", about=__doc__ or "")
+    from figment.data.layout import PICTURE_SUFFIXES
+
+    make_way(args.out if args.out.suffix.lower() in PICTURE_SUFFIXES else args.out / "1.png")
     if args.again:
         for one in fields(kind):
             if one.name not in ("out", "again") and getattr(args, one.name) != one.default:

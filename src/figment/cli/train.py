@@ -31,7 +31,7 @@ MOST_MINUTES = 525_600  # a year
 def main(argv: Sequence[str], console: Console) -> dict[str, Any] | None:
     family, rest = split_first(argv)
     if family is None:
-        if argv and not wants_help(argv):
+        if (argv or console.as_json) and not wants_help(argv):
             raise ConfigError("name a family first: figment train FAMILY --data DATASET --out RUN")
         print(_families())
         return None

@@ -17,6 +17,7 @@ import tyro
 
 from figment.cli._console import Console
 from figment.cli._parse import parse
+from figment.cli._place import make_way
 from figment.core import plugins
 from figment.core.config import check_range, to_json
 from figment.core.errors import CapabilityError, ConfigError
@@ -53,11 +54,12 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     args = parse(Tune, argv, verb="tune", about=__doc__ or "")
     check_range("num", args.num, 2)
     check_range("milliseconds", args.milliseconds, 0)
+    make_way(args.out)
     from figment.cli.eval import judge_for
     from figment.core.checkpoint import load_model, shippable, write_sampling
     from figment.data.store import Store
     from figment.evaluate.choosing import require_of_drawn, scorer_of
-    from figment.evaluate.runs import require_fit
+    from figment.evaluate.runs import doubts_about, require_fit
     from figment.evaluate.tuning import chosen
     from figment.train import posthoc
 
@@ -68,6 +70,8 @@ def main(argv: Sequence[str], console: Console) -> dict[str, Any]:
     start, choices = _choices(loaded)
     store = Store(args.data or loaded.facts["data"]["path"])
     require_fit(loaded, args.run, store)
+    for doubt in doubts_about(loaded, store):
+        console.warn(f"{args.run}: {doubt}")
     scorer = scorer_of(store, judge_for(store, None, console), [args.by], args.num)
     bench = _Bench(args, loaded, scorer)
     trials = _tried(bench, start, choices, console)
@@ -170,7 +174,6 @@ def _write_page(out: Path, bench: _Bench, trials: Sequence[Trial], best: Trial, 
     times = sorted((1e3 * trial.seconds, bench.sign * trial.badness) for trial in trials if trial.changed == "steps")
     curves += [Curve(f"{by}: time for a picture", "", {by: times}, over="milliseconds")] if times else []
     facts = {name: f"{value}" for name, value in to_json(best.settings).items() if value not in (None, "")}
-    out.parent.mkdir(parents=True, exist_ok=True)
     write(out, title=f"Tuning {bench.args.run.name}", facts=facts, curves=curves, commands=[command])
 
 

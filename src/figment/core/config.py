@@ -133,6 +133,9 @@ class TrainConfig:
     """Memory order of pictures; auto measures at the start."""
     attention: Literal["auto", "math", "flash"] = "auto"
     """Attention kernel; auto measures at the start."""
+    compile: bool = False
+    """Run networks through torch.compile: minutes of compiling first. For long trainings on a GPU; on a CPU it gained
+    nothing."""
     augment: Augment = Augment()
     privacy: Privacy = Privacy()
     shard: bool = False
@@ -176,6 +179,9 @@ class TrainConfig:
         for name in BETAS[self.optimizer]:
             if getattr(self, name) == 1:
                 raise ConfigError(f"--train.{name} 1: give a number below 1, such as {getattr(type(self), name)}")
+        if self.compile and (self.shard or self.privacy.epsilon):
+            other = "--train.shard" if self.shard else "--train.privacy.epsilon"
+            raise ConfigError(f"--train.compile: cannot be had with {other}; leave one of them out")
         if self.slices > self.batch_size:
             raise ConfigError(
                 f"--train.slices {self.slices}: a batch of {self.batch_size} cannot be cut into more parts"

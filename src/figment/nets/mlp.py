@@ -17,6 +17,8 @@ class ModulatedMlp(nn.Module):
     shape: (C, H, W). The modulation is that of DiT's adaLN-Zero (Peebles and Xie 2023, section 3.2), without tokens.
     """
 
+    compiles = True
+
     def __init__(
         self, shape: tuple[int, int, int], width: int, depth: int, condition_width: int, channels_out: int | None = None
     ):

@@ -19,6 +19,8 @@ class TokenNet(nn.Module):
     divide are padded, and the answer is cut.
     """
 
+    compiles = True
+
     def __init__(
         self, channels: tuple[int, int], *, width: int, condition_width: int, patch: int, mixes: Iterable[nn.Module]
     ):

@@ -94,6 +94,8 @@ class CodeTransformer(nn.Module):
     captions also have attention of their own.
     """
 
+    compiles = True
+
     def __init__(self, spec: ImageSpec, vocabulary: int, places: int, *, width: int, depth: int, dropout: float):
         super().__init__()
         self.codes = nn.Embedding(vocabulary, width)

@@ -20,6 +20,8 @@ class UNet(nn.Module):
     whose smaller side is at most this many pixels have attention, to the text too; the middle always has.
     """
 
+    compiles = True
+
     def __init__(
         self,
         channels: tuple[int, int],

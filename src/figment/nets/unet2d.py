@@ -31,6 +31,8 @@ class UNet2d(nn.Module):
     blocks a level. attends: which levels have attention; the middle always has.
     """
 
+    compiles = True
+
     def __init__(
         self,
         channels: tuple[int, int],

@@ -37,6 +37,7 @@ from figment.data.store import Store
 from figment.train import posthoc
 from figment.train.accountant import spent_epsilon
 from figment.train.autotune import choose_engine
+from figment.train.compiled import refuse_uncompiled
 from figment.train.course import Course
 from figment.train.gradients import Whole
 from figment.train.pace import STEPS, Pace, seconds_a_step, seconds_of
@@ -124,6 +125,8 @@ class _Fitting:
         refuse_idle_settings(run, lambda: build_objective(run).has_validation)
         if run.train.shard:
             refuse_phases(run.family, build_objective(run))
+        if run.train.compile:
+            refuse_uncompiled(run.family, build_objective(run))
         self.batches = ranks.after_first(
             lambda: Batches(store, "train", run.train.batch_size, seed=run.seed, augment=run.train.augment)
         )

@@ -20,6 +20,7 @@ from figment.core.engine import Engine, seed_slice
 from figment.core.errors import CheckpointError, NumericsError
 from figment.core.objective import Objective
 from figment.core.types import Phase
+from figment.train.compiled import compile_nets, compiling
 from figment.train.ema import Ema
 from figment.train.gradients import Gradients, Whole, total
 from figment.train.optimizers import load_moments, make_optimizer, moments, take_step
@@ -66,6 +67,8 @@ class Trainer:
         widths = WIDTHS if config.ema_snapshots else ()
         self.power_averages = {part_name(width): PowerEma(objective.model, width) for width in widths}
         self._find_parameters()
+        if config.compile:
+            compile_nets(objective)
 
     def _find_parameters(self) -> None:
         self.parameters = {phase.updates: _parameters(self.objective, phase.updates) for phase in self.phases}
@@ -128,7 +131,7 @@ class Trainer:
         state = State(self.objective)
         for part in parts:
             seed_slice(self.seed, self.step * len(self.phases) + index, part.number)
-            with state.of(part):
+            with state.of(part), compiling(self.config):
                 loss = self.gradients.add(phase, part, self.engine)
             stats = loss.stats
             for name, value in {**loss.terms, "loss": total(loss), **loss.stats}.items():
