@@ -22,10 +22,12 @@ def augment(images: Tensor, settings: Augment, *, seed: int, epochs: np.ndarray,
     if settings == Augment():
         return images
     draw = torch.from_numpy(uniform(seed, epochs, indices, 8))
-    if settings.flip:
-        images = torch.where(draw[:, 0, None, None, None] < 0.5, images, images.flip(-1))
-    if settings.crop or settings.rotate:
-        images = _move(images, settings, draw)
+    is_mirrored = (draw[:, 0] >= 0.5) & settings.flip
+    shift = ((draw[:, 1:3] * (2 * settings.crop + 1)).floor() - settings.crop).long()
+    if settings.rotate:
+        images = _turn(images, is_mirrored, shift, (draw[:, 3] * 2 - 1) * math.radians(settings.rotate))
+    elif settings.flip or settings.crop:
+        images = _move(images, is_mirrored, shift)
     if settings.color:
         images = _recolor(images, settings.color, draw)
     if settings.noise or settings.salt_pepper:
@@ -33,17 +35,20 @@ def augment(images: Tensor, settings: Augment, *, seed: int, epochs: np.ndarray,
     return images
 
 
-def _move(images: Tensor, settings: Augment, draw: Tensor) -> Tensor:
-    """Shift by whole pixels, or rotate and shift by interpolation; what comes in over the border is a reflection."""
+def _move(images: Tensor, is_mirrored: Tensor, shift: Tensor) -> Tensor:
+    """Mirror those that are to be, (B,), and shift by whole pixels, (B, 2); over the border comes a reflection."""
     height, width = images.shape[-2:]
-    shift = ((draw[:, 1:3] * (2 * settings.crop + 1)).floor() - settings.crop) if settings.crop else draw[:, 1:3] * 0
-    if not settings.rotate:
-        rows = _reflect(torch.arange(height) + shift[:, :1].long(), height)  # (B, H)
-        columns = _reflect(torch.arange(width) + shift[:, 1:].long(), width)  # (B, W)
-        each = torch.arange(len(images))[:, None, None]
-        moved = images.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]]  # (B, H, W, C)
-        return moved.permute(0, 3, 1, 2).contiguous()
-    angle = (draw[:, 3] * 2 - 1) * math.radians(settings.rotate)
+    rows = _reflect(torch.arange(height) + shift[:, :1], height)  # (B, H)
+    columns = _reflect(torch.arange(width) + shift[:, 1:], width)  # (B, W)
+    columns = torch.where(is_mirrored[:, None], width - 1 - columns, columns)
+    pixels = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
+    return images.flatten(2).gather(2, pixels[:, None].expand(-1, images.shape[1], -1)).view_as(images)
+
+
+def _turn(images: Tensor, is_mirrored: Tensor, shift: Tensor, angle: Tensor) -> Tensor:
+    """The same, turned by an angle in radians, (B,), too: by interpolation."""
+    images = torch.where(is_mirrored[:, None, None, None], images.flip(-1), images)
+    height, width = images.shape[-2:]
     cos, sin = angle.cos(), angle.sin()
     # affine_grid speaks of [-1, 1] on both axes: the ratio keeps a rotation rigid in non-square pictures.
     theta = torch.stack(

@@ -26,7 +26,7 @@ def to_float(pixels: np.ndarray | Tensor) -> Tensor:
     import torch
 
     pixels = torch.as_tensor(pixels)
-    return pixels.movedim(-1, -3).to(torch.float32).div_(127.5).sub_(1.0).contiguous()
+    return pixels.movedim(-1, -3).contiguous().to(torch.float32).div_(127.5).sub_(1.0)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
