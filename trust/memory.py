@@ -72,7 +72,7 @@ def attack(folder: Path, trials: int, seed: int) -> tuple[list[str], int, int]:
     wholes: dict[str, dict[str, Any]] = {}
     choose, faults, outcomes = random.Random(seed), list[str](), list[str]()
     for number in range(trials):
-        verb, limit = VERBS[number // 2 % len(VERBS)], LIMITS[number % 2]
+        verb, limit = VERBS[number % len(VERBS)], LIMITS[(number // len(VERBS) + number) % 2]
         wholes[verb] = wholes.get(verb) or _in_fork(folder / f"whole-{verb}", whole, verb, folder)
         if "fault" in wholes[verb]:
             return [f"{verb} with all the room that it wants: {wholes[verb]['fault']}"], 0, 0

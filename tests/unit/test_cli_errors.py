@@ -236,6 +236,7 @@ SCORING = {
     "audit P/aged --data P/hats": "P/aged: was trained on the attributes age, old, the dataset has hat, red; give a",
     "eval P/said --data P/small1 --features pixels": "P/said: was trained on captions, the dataset has none;",
     "eval P/vqvae DATA --features pixels --reference P/statistics.npz": "a 'vqvae' draws no pictures to scor",
+    "eval P/classifier DATA --features pixels --reference P/statistics.npz": "P/classifier: a 'classifier' draws no pi",
     "eval P/classifier --data P/unknown --features pixels": "P/unknown: none of its held-out pictures has a",
     "eval P/vae --data P/clips --features pixels": "P/clips: holds clips, and scores are of single pictures; give a",
     "eval P/vae --data P/clips": "P/clips: holds clips, and scores are of single pictures; give a dataset of",

@@ -13,7 +13,7 @@ import tyro
 from figment.cli._console import Console
 from figment.cli._parse import parse
 from figment.core import plugins, ranks
-from figment.core.errors import ConfigError, DataError
+from figment.core.errors import CapabilityError, ConfigError, DataError
 
 if TYPE_CHECKING:
     from figment.core.types import Extractor
@@ -190,6 +190,10 @@ def measured(path: Path, yardstick: Yardstick, store: Any, console: Console) -> 
     """
     if found := ranks.decided(lambda: _classification(path, store)):
         answer, warnings = found
+        if yardstick.statistics:
+            raise CapabilityError(
+                f"{path}: a '{answer['family']}' draws no pictures to compare with statistics; leave --reference out"
+            )
         return {"answer": {"run": str(path), **answer, "scores": {}}, "fake": None, "warnings": warnings, "weights": ""}
     from figment.evaluate.runs import score
 
