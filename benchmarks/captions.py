@@ -60,7 +60,7 @@ def asked(about: str | None, num: int) -> tuple[argparse.Namespace, Callable[[Se
     options = parser.parse_args()
     loaded = load_model(options.run)
     told = {name: json.loads(value) for name, _, value in (word.partition("=") for word in options.set)}
-    settings = replace(loaded.sampling, **told) if told else loaded.sampling
+    settings = replace(loaded.sampling or loaded.sampling_type(), **told) if told else loaded.sampling
 
     def answers(captions: Sequence[str]) -> np.ndarray:
         texts = torch.from_numpy(encode_captions(captions, asked_spec(loaded).caption_bytes).copy())
