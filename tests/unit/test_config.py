@@ -53,6 +53,10 @@ def test_a_setting_out_of_range_is_refused_by_its_flag(change, text):
     assert str(caught.value) == text
 
 
+def test_a_complaint_is_one_line_whatever_it_quotes():
+    assert str(ConfigError("no family 'a\nb\r\nc'; did you mean 'd'?")) == "no family 'a b c'; did you mean 'd'?"
+
+
 def test_json_files_are_replaced_whole(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})

@@ -260,6 +260,14 @@ def test_pictures_that_were_added_since_are_noticed(tmp_path, photos):
     assert sum(build([str(photos)], tmp_path / "out", fresh=True).counts.values()) == 37
 
 
+def test_a_journal_alone_which_a_power_cut_may_leave_is_no_obstacle(tmp_path):
+    out = tmp_path / "cut"
+    out.mkdir()
+    (out / "index.sqlite-journal").write_bytes(bytes(range(256)) * 3)
+    assert build(["digits:"], out).pixel_digest
+    assert not (out / "index.sqlite-journal").exists()
+
+
 def test_fresh_removes_a_dataset_and_nothing_else(tmp_path, photos):
     build([str(photos)], tmp_path / "out")
     (tmp_path / "out/notes.txt").write_text("mine")

@@ -181,6 +181,14 @@ def test_a_config_that_cannot_be_used_is_named(place, run, content, told):
     assert contents(run) == before
 
 
+def test_a_config_whose_settings_cannot_go_together_is_named(place, run):
+    config = read_json(run / "config.json")
+    config["train"]["privacy"]["delta"] = 1e-4  # which has no effect without an epsilon
+    write_json(run / "config.json", config)
+    complaint = figment(*train("vae", place / "digits", run, "--steps", STEPS)).complaint
+    assert complaint.startswith(f"{run / 'config.json'}: --train.privacy.delta")
+
+
 def test_a_config_with_another_digit_is_refused(place, run):
     text = (run / "config.json").read_text()
     (run / "config.json").write_text(text.replace('"batch_size": 16', '"batch_size": 17'))

@@ -22,7 +22,10 @@ _MEMORY = (r"can't allocate memory", r"not enough memory", r"std::bad_alloc", r"
 
 
 class FigmentError(Exception):
-    """The user's mistake; the message is one line that tells them what to type next."""
+    """The user's mistake; the message is one line that tells them what to type next, whatever it quotes of a file."""
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())
 
 
 class ConfigError(FigmentError):

@@ -168,6 +168,7 @@ def refuse_place(out: Path, plan: Plan) -> None:
             raise DataError(f"{out}: lies within the source {source}; give --out a folder beside it")
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file; give --out a new folder")
-    has_dataset = (out / INDEX).exists() or (out / CARD).exists()
+    # SQLite writes a journal first: after a power cut there may be nothing but that.
+    has_dataset = any((out / name).exists() for name in (INDEX, f"{INDEX}-journal", CARD))
     if out.exists() and not has_dataset and not all(is_hidden(entry.name) for entry in out.iterdir()):
         raise DataError(f"{out}: is not empty and holds no dataset; give --out a new folder")

@@ -102,6 +102,9 @@ def read_run(folder: Path) -> RunConfig:
     try:
         run = from_json(RunConfig, values | {"settings": None}, str(path))
         settings = from_json(family.Config, stored.get("settings") or {}, f"{path}: settings")
+    except ConfigError as error:  # a setting out of its range does not know where it was written
+        told = str(error)
+        raise ConfigError(told if told.startswith(str(path)) else f"{path}: {told}") from None
     except (TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged ({error})") from None
     unstamped(path, stored)
