@@ -5,6 +5,7 @@ In the commands below, `P` is a folder with one of everything, DATA is `--data P
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shlex
@@ -333,7 +334,10 @@ def test_a_place_on_a_disk_that_is_not_there_cannot_be_written(place, command):
     ],
 )
 def test_where_nothing_may_be_written_nothing_is_drawn(place, monkeypatch, command):
-    monkeypatch.setattr("figment.cli._place.os.access", lambda folder, mode: False)
+    def forbidden(dir: Path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(dir / "tmp"))
+
+    monkeypatch.setattr("figment.cli._place.TemporaryFile", forbidden)
     monkeypatch.setattr("figment.evaluate.extract.drawn", lambda *given, **named: pytest.fail("it was drawn"))
     assert "permission denied" in refuse(place, command, "P/new")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 
 
 def make_way(*files: Path | None) -> None:
@@ -14,7 +15,9 @@ def make_way(*files: Path | None) -> None:
     """
     for file in filter(None, files):
         file.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(file.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file.parent))
+        try:
+            TemporaryFile(dir=file.parent).close()
+        except OSError as error:  # which names a file that nobody asked for
+            raise OSError(error.errno, error.strerror, str(file.parent)) from None
         if file.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))

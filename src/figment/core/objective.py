@@ -27,7 +27,7 @@ class Objective(nn.Module, Generic[M]):
     overrides `phases`. Whatever a later step depends on (averages, strengths, codebooks) must be a parameter or a
     buffer, changed in place, because those are what a checkpoint holds. A loss may see a slice of the step's batch:
     `core.engine.whole_batch` says how many images all slices have together. A part with `frozen = True` is never
-    trained, whatever a phase updates.
+    trained, whatever a phase updates; one with `compiles = True` may be run through torch.compile.
     """
 
     model: M
