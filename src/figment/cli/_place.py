@@ -13,11 +13,13 @@ def make_way(*files: Path | None) -> None:
 
     Raises OSError, naming the path, where a folder cannot be made or written, or stands where the file should.
     """
-    for file in filter(None, files):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    written = [file for file in files if file]
+    for folder in dict.fromkeys(file.parent for file in written):
+        folder.mkdir(parents=True, exist_ok=True)
         try:
-            TemporaryFile(dir=file.parent).close()
+            TemporaryFile(dir=folder).close()
         except OSError as error:  # which names a file that nobody asked for
-            raise OSError(error.errno, error.strerror, str(file.parent)) from None
+            raise OSError(error.errno, error.strerror, str(folder)) from None
+    for file in written:
         if file.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
